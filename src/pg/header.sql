@@ -1,0 +1,1 @@
+\echo Use "CREATE EXTENSION tsext" to load this file. \quit

@@ -1,0 +1,21 @@
+// The table of contents: what the library registers when it is loaded.
+
+#include "pg/base/boundary.hpp"
+#include "pg/base/settings.hpp"
+#include "pg/base/stop_point.hpp"
+
+extern "C" {
+PG_MODULE_MAGIC;
+PGDLLEXPORT void _PG_init(void);
+}
+
+void _PG_init(void) {
+  tsext::pg::Enter([] {
+    tsext::pg::DefineSettings();
+    tsext::pg::DefineStopPointSetting();
+  });
+}
+
+TSEXT_FUNCTION(tsext_version) {
+  PG_RETURN_TEXT_P(cstring_to_text(TSEXT_VERSION));
+}
