@@ -31,8 +31,8 @@ struct WriteSegmentsResult {
 };
 
 /// Writes the buffer's rows in the current transaction. Chooses segment-by columns from the buffer
-/// when the options leave that open and remembers them. The buffer keeps its rows. A time column
-/// that is NULL or ±infinity: error 22023 naming column and table.
+/// when the options leave that open and remembers them. The buffer keeps its rows. Rows whose time is
+/// NULL or ±infinity belong to no chunk: they are always left out (`left`) and live in the hot heap.
 WriteSegmentsResult WriteSegments(Relation relation, RowBuffer *buffer, const TableOptions *options,
                                   const WriteSegmentsOptions &how);
 
