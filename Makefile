@@ -2,7 +2,8 @@
 #   make             build the extension under build/
 #   make install     into the server that PG_CONFIG names
 #   make demo        the main job on real data, on a private server     (make demo-stop ends it)
-#   make test        everything that proves it works
+#   make test        everything that proves it works             (make test-LAYER: one layer, see test/run.sh)
+#   make bench       the figures of bench/README.md
 EXTENSION  := tsext
 VERSION    := 0.1.0
 MODULE_big := tsext
@@ -18,14 +19,40 @@ INSTALL_PARTS := src/pg/header.sql src/pg/catalog/catalog.sql src/pg/table/handl
 DATA       := $(wildcard sql/upgrade/$(EXTENSION)--*--*.sql)
 DATA_built := build/$(EXTENSION)--$(VERSION).sql
 
-PG_CONFIG  ?= pg_config
+PG_CONFIG  ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
 PG_CPPFLAGS := -isystem $(shell $(PG_CONFIG) --includedir-server) -Isrc -Iinclude \
                -DTSEXT_VERSION='"$(VERSION)"' -DPGDLLEXPORT='__attribute__((visibility("default")))'
-PG_CXXFLAGS := -std=c++20 -O3 -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter -MMD -MP
+PG_CXXFLAGS := -std=c++20 -O3 -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter -MMD -MP $(if $(WERROR),-Werror)
 SHLIB_LINK  := -lzstd -lstdc++ -lm
 override with_llvm := no
 EXTRA_CLEAN := build
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+REGRESS     := $(patsubst sql/%.sql,%,$(filter-out sql/%--%,$(sort $(wildcard sql/*.sql))))
+REGRESS_OPTS := --load-extension=$(EXTENSION)
+
+# These two need nothing but make: they install the packages they miss. Before PGXS, which is one of them.
+LAYERS := style core fuzz build regress isolation tap differential doc
+.PHONY: test demo demo-stop bench packages $(addprefix test-,$(LAYERS))
+.DEFAULT_GOAL := all
+test:
+	CXX='$(TEST_CXX)' test/run.sh
+$(addprefix test-,$(LAYERS)): test-%:
+	CXX='$(TEST_CXX)' test/run.sh $*
+demo:
+	demo/demo.sh start
+demo-stop:
+	demo/demo.sh stop
+bench:
+	bench/run.sh
+packages:
+	test/install_packages.sh build test
+# Before PGXS sets it: what the caller chose, or nothing.
+TEST_CXX := $(if $(filter-out default,$(origin CXX)),$(CXX))
+
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifeq ($(PGXS),)
+all install:
+	@echo 'postgresql-server-dev-15 is missing: run "make packages", or name a pg_config by PG_CONFIG' >&2; exit 1
+else
 include $(PGXS)
 
 # One kernel source, three instruction sets; the CPU picks the table (src/core/codec/README in src/core).
@@ -39,3 +66,4 @@ $(DATA_built): $(INSTALL_PARTS)
 	@mkdir -p $(@D)
 	cat $^ > $@
 -include $(OBJS:.o=.d)
+endif

@@ -1,0 +1,263 @@
+#!/usr/bin/env bash
+# Runs the tests, layer by layer, and ends with the line "N passed, N failed".
+#
+#   test/run.sh [LAYER…]      default: all of them, in this order:
+#     style         layers of the includes, clang-format, clang-tidy
+#     core          GoogleTest under AddressSanitizer and UndefinedBehaviorSanitizer, then once more at -O3
+#     fuzz          every libFuzzer target, fixed seed, TSEXT_FUZZ_SECONDS (default 80) of running time in all
+#     build         the extension without a warning; the kernel objects hold no weak symbol
+#     regress       sql/*.sql by pg_regress
+#     isolation     test/isolation/specs/*.spec
+#     tap           test/tap/*.pl by prove
+#     differential  random statements and real data against a heap twin
+#     doc           the SQL of README.md and doc/*.md runs
+#
+# Everything it makes lies under build/ (or, when the server's account cannot reach that, in a staged directory that is
+# removed at the end). No server is left running, whatever happens.
+set -uo pipefail
+umask 022
+cd "$(dirname "$0")/.."
+unset MAKEFLAGS MAKELEVEL MFLAGS PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGSERVICE
+all_layers=(style core fuzz build regress isolation tap differential doc)
+layers=("${@:-${all_layers[@]}}")
+if [ $# = 0 ]; then layers=("${all_layers[@]}"); fi
+
+if [ -z "${TSEXT_SKIP_PACKAGES:-}" ]; then test/install_packages.sh build test || exit 1; fi
+if [ -z "${PG_CONFIG:-}" ]; then
+  PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config
+  [ -x $PG_CONFIG ] || PG_CONFIG=pg_config
+fi
+export PG_CONFIG
+bin=$($PG_CONFIG --bindir)
+pgxs=$(dirname "$(dirname "$($PG_CONFIG --pgxs)")")        # …/pgxs/src
+jobs=$(nproc)
+out=$PWD/build/test
+mkdir -p "$out"
+launcher=()
+if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); : "${CXX:=ccache g++}"; fi
+: "${CXX:=g++}"
+make_extension=(make -s -j "$jobs" CXX="$CXX" PG_CONFIG="$PG_CONFIG" WERROR=1)
+
+total_passed=0 total_failed=0 layer=''
+passed() { layer_passed=$((layer_passed + ${1:-1})); }
+failed() {   # failed NAME [LOG]: counts one failure and shows the end of its log
+  layer_failed=$((layer_failed + 1))
+  echo "FAILED: $layer: $1"
+  if [ -n "${2:-}" ] && [ -s "$2" ]; then echo "--- the end of ${2#"$PWD"/}:"; tail -n "${3:-60}" "$2"; echo "---"; fi
+}
+check() {    # check NAME CMD…: one test case
+  local name=$1 log
+  shift
+  log=$out/$(echo "$layer-$name" | tr -c 'a-zA-Z0-9._\n-' _).log
+  if "$@" >"$log" 2>&1; then passed; else failed "$name" "$log"; return 1; fi
+}
+count_tap() {  # count_tap NAME LOG EXIT: the top-level ok / not ok lines of a log
+  local good bad
+  good=$(grep -c '^ok ' "$2"); bad=$(grep -c '^not ok ' "$2")
+  passed "$good"
+  if [ "$bad" -gt 0 ]; then
+    layer_failed=$((layer_failed + bad - 1))
+    grep '^not ok ' "$2"
+    failed "$1 ($bad cases)" "$2"
+  elif [ "$3" != 0 ] || [ "$good" = 0 ]; then failed "$1 (exit $3)" "$2"; fi
+}
+
+servers=()
+start_server() { servers+=("$1"); timeout 900 test/server.sh start "$1"; }
+wipe_server() { test/server.sh wipe "$1"; }
+stop_tap_clusters() {   # what a killed TAP test left behind
+  local root pid_file
+  root=$(test/server.sh root 2>/dev/null) || return 0
+  for pid_file in $(find "$root/tap" -name postmaster.pid 2>/dev/null); do
+    test/server.sh as "$bin/pg_ctl" -D "$(dirname "$pid_file")" -m immediate -t 20 stop >/dev/null 2>&1
+  done
+}
+clean_up() {
+  local name status=$?
+  trap '' INT TERM HUP
+  trap - EXIT
+  # Only our own children: background jobs of this shell.
+  for name in $(jobs -p); do kill "$name" 2>/dev/null; done
+  if [ -n "${PG_CONFIG:-}" ] && [ -x "$bin/pg_ctl" ]; then
+    stop_tap_clusters
+    for name in "${servers[@]}"; do test/server.sh wipe "$name" 2>/dev/null; done
+    if [ -f build/stage ] && [ -z "$(ls "$(cat build/stage)/servers" 2>/dev/null)" ]; then test/server.sh clean; fi
+  fi
+  exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+cmake_build() {   # cmake_build DIRECTORY TARGETS… -- CMAKE_ARGUMENTS…
+  local dir=$1 targets=()
+  shift
+  while [ "$1" != -- ]; do targets+=("$1"); shift; done
+  shift
+  cmake -S . -B "$dir" "${launcher[@]}" "$@" && cmake --build "$dir" -j "$jobs" --target "${targets[@]}"
+}
+build_sanitized() {
+  cmake_build build/cmake/sanitized "$@" -- -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++-14 \
+    -DTSEXT_SANITIZE=ON -DTSEXT_FUZZ=ON
+}
+
+layer_style() {
+  check "includes point down only" python3 test/check_layers.py
+  check "clang-format" bash -c 'git ls-files -z "*.cpp" "*.hpp" "*.inc" | xargs -0 clang-format-14 --dry-run -Werror'
+  check "clang-tidy" python3 test/clang_tidy.py
+}
+
+run_gtest() {   # run_gtest NAME PROGRAM
+  local log=$out/gtest-$1.log status good bad
+  timeout 900 "$2" --gtest_color=no >"$log" 2>&1; status=$?
+  good=$(grep -c '^\[       OK \]' "$log"); bad=$(grep -c '^\[  FAILED  \] .* ms)$' "$log")
+  passed "$good"
+  if [ "$bad" -gt 0 ]; then
+    layer_failed=$((layer_failed + bad - 1))
+    failed "$1 ($bad cases)" "$log"
+  elif [ $status != 0 ] || [ "$good" = 0 ]; then failed "$1 (exit $status)" "$log"; fi
+}
+layer_core() {
+  export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
+  check "build with sanitizers" build_sanitized core_test && run_gtest sanitized build/cmake/sanitized/core_test
+  check "build at -O3" cmake_build build/cmake/release core_test core_bench -- -DCMAKE_BUILD_TYPE=Release &&
+    run_gtest release build/cmake/release/core_test
+}
+
+layer_fuzz() {
+  local targets target seconds
+  mapfile -t targets < <(git ls-files 'src/core/*_fuzz.cpp' | xargs -r -n1 basename -s .cpp | sort)
+  [ ${#targets[@]} -gt 0 ] || { failed "there are no fuzz targets"; return; }
+  check "build" build_sanitized "${targets[@]}" || return
+  seconds=$(((${TSEXT_FUZZ_SECONDS:-80} + ${#targets[@]} - 1) / ${#targets[@]}))
+  for target in "${targets[@]}"; do
+    mkdir -p "$out/fuzz/$target" "test/corpus/$target"
+    echo "$target"
+  done | xargs -P "$jobs" -I{} sh -c '
+    timeout $(($1 + 120)) build/cmake/sanitized/{} -seed=1 -max_total_time=$1 -timeout=10 -rss_limit_mb=3000 -print_final_stats=1 \
+      -artifact_prefix="$2/fuzz/{}-" "$2/fuzz/{}" test/corpus/{} >"$2/fuzz-{}.log" 2>&1
+    echo $? >"$2/fuzz-{}.status"' sh "$seconds" "$out"
+  for target in "${targets[@]}"; do
+    if [ "$(cat "$out/fuzz-$target.status")" = 0 ]; then
+      passed
+      echo "  $target: $(awk '/number_of_executed_units/ {print $2}' "$out/fuzz-$target.log") runs in $seconds s"
+    else failed "$target" "$out/fuzz-$target.log"; fi
+  done
+}
+
+layer_build() {
+  check "the extension builds without a warning" "${make_extension[@]}" || return
+  check "kernel objects hold no weak symbol" test/check_kernels.sh
+}
+
+run_pg_regress() {  # run_pg_regress NAME PROGRAM TESTS…, arguments of the program in $regress_args
+  local name=$1 program=$2 status
+  shift 2
+  local log=$out/$name.log
+  mkdir -p "$out/$name"
+  start_server "$name" || { failed "server does not start"; return; }
+  (
+    eval "$(test/server.sh env "$name")"
+    export PGOPTIONS="-c statement_timeout=300s"
+    timeout 1500 "$program" --bindir="$bin" --outputdir="$out/$name" --host="$PGHOST" --port="$PGPORT" --user="$PGUSER" \
+      --dbname=regression --load-extension=tsext "${regress_args[@]}" "$@"
+  ) >"$log" 2>&1
+  status=$?
+  local good bad
+  good=$(grep -cE '^(test| ) .* \.\.\. ok ' "$log"); bad=$(grep -cE '^(test| ) .* \.\.\. (FAILED|failed)' "$log")
+  passed "$good"
+  if [ "$bad" -gt 0 ]; then
+    grep -E ' \.\.\. (FAILED|failed)' "$log"
+    layer_failed=$((layer_failed + bad - 1))
+    failed "$name ($bad files)" "$out/$name/regression.diffs" 300
+  elif [ $status != 0 ] || [ "$good" -lt $# ]; then failed "$name (exit $status)" "$log"; fi
+  local server_log
+  server_log=$(test/server.sh root)/servers/$name/log
+  if grep -qE 'PANIC|was terminated by signal|TRAP:' "$server_log"; then failed "the server crashed" "$server_log"; fi
+  wipe_server "$name"
+}
+layer_regress() {
+  local tests regress_args=(--inputdir=.)
+  mapfile -t tests < <(find sql -maxdepth 1 -name '*.sql' ! -name '*--*' -printf '%f\n' | sed 's/\.sql$//' | LC_ALL=C sort)
+  [ ${#tests[@]} -gt 0 ] || { failed "there are no tests"; return; }
+  run_pg_regress regress "$pgxs/test/regress/pg_regress" "${tests[@]}"
+}
+layer_isolation() {
+  local tests regress_args=(--inputdir=test/isolation)
+  mapfile -t tests < <(find test/isolation/specs -name '*.spec' -printf '%f\n' | sed 's/\.spec$//' | LC_ALL=C sort)
+  [ ${#tests[@]} -gt 0 ] || { failed "there are no tests"; return; }
+  run_pg_regress isolation "$pgxs/test/isolation/pg_isolation_regress" "${tests[@]}"
+}
+
+layer_tap() {
+  local root tests file name status
+  mapfile -t tests < <(find test/tap -name '*.pl' | LC_ALL=C sort)
+  [ ${#tests[@]} -gt 0 ] || { failed "there are no tests"; return; }
+  root=$(test/server.sh root)
+  make -s install DESTDIR="$root/install" PG_CONFIG="$PG_CONFIG" >/dev/null || { failed "install"; return; }
+  rm -rf "$root/tap"
+  mkdir -p "$root/tap"
+  cp -r test/tap "$root/tap/tests"
+  test/server.sh conf >"$root/tap/tsext.conf"
+  echo "max_worker_processes = 16" >>"$root/tap/tsext.conf"
+  if [ "$(id -u)" = 0 ]; then chown -R "${TSEXT_USER:-postgres}" "$root/tap"; fi
+  for file in "${tests[@]}"; do
+    name=$(basename "$file" .pl)
+    (
+      cd "$root/tap" || exit 1
+      timeout 600 "$OLDPWD/test/server.sh" as env PATH="$bin:$PATH" PERL5LIB="$pgxs/test/perl:$root/tap/tests" \
+        TESTDIR="$root/tap" TESTDATADIR="$root/tap/tmp_check" TEMP_CONFIG="$root/tap/tsext.conf" PG_REGRESS="$pgxs/test/regress/pg_regress" \
+        TSEXT_TOP="$root/tap" prove -v --timer "tests/${file#test/tap/}"
+    ) >"$out/tap-$name.log" 2>&1
+    status=$?
+    count_tap "$name" "$out/tap-$name.log" $status
+    stop_tap_clusters
+  done
+}
+
+layer_differential() {
+  local status
+  start_server differential || { failed "server does not start"; return; }
+  (eval "$(test/server.sh env differential)"; PATH="$bin:$PATH" timeout 600 python3 test/differential/differential.py --seed 1 \
+    --seconds "${TSEXT_DIFFERENTIAL_SECONDS:-60}") >"$out/differential.log" 2>&1
+  status=$?
+  count_tap "random statements" "$out/differential.log" $status
+  (eval "$(test/server.sh env differential)"; PATH="$bin:$PATH" timeout 900 python3 test/differential/real_data.py) \
+    >"$out/real_data.log" 2>&1
+  status=$?
+  count_tap "real data" "$out/real_data.log" $status
+  wipe_server differential
+}
+
+layer_doc() {
+  local status
+  start_server doc || { failed "server does not start"; return; }
+  (eval "$(test/server.sh env doc)"; PATH="$bin:$PATH" timeout 300 python3 test/doc_examples.py) >"$out/doc.log" 2>&1
+  status=$?
+  count_tap "examples" "$out/doc.log" $status
+  wipe_server doc
+}
+
+for layer in "${layers[@]}"; do
+  if ! declare -F "layer_$layer" >/dev/null; then echo "unknown layer: $layer (known: ${all_layers[*]})" >&2; exit 2; fi
+done
+for layer in "${layers[@]}"; do
+  layer_passed=0 layer_failed=0 started=$SECONDS
+  echo "== $layer"
+  case $layer in
+    regress | isolation | tap | differential | doc)
+      if ! check "the extension builds" "${make_extension[@]}"; then
+        total_failed=$((total_failed + layer_failed)); continue
+      fi
+      layer_passed=0 ;;   # counted in the layer "build"
+  esac
+  "layer_$layer"
+  echo "   $layer: $layer_passed passed, $layer_failed failed, $((SECONDS - started)) s"
+  total_passed=$((total_passed + layer_passed)) total_failed=$((total_failed + layer_failed))
+done
+status=0
+[ "$total_failed" = 0 ] && [ "$total_passed" -gt 0 ] || status=1
+servers_left=("${servers[@]}")
+for name in "${servers_left[@]}"; do test/server.sh wipe "$name" 2>/dev/null; done
+echo "$total_passed passed, $total_failed failed"
+exit $status
