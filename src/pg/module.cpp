@@ -3,6 +3,7 @@
 #include "pg/base/boundary.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/stop_point.hpp"
+#include "pg/catalog/options.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -13,6 +14,7 @@ void _PG_init(void) {
   tsext::pg::Enter([] {
     tsext::pg::DefineSettings();
     tsext::pg::DefineStopPointSetting();
+    tsext::pg::InitOptions();
   });
 }
 
