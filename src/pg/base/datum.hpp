@@ -23,7 +23,14 @@ struct DatumClass {
 /// types share it).
 DatumClass ClassOf(Form_pg_attribute attribute);
 
-/// Integer and float classes. Inverse of each other, bit-exact.
+/// True when a column stored with class `stored` can be read as an attribute of class `wanted`:
+/// equal classes, or classes between which only binary-coercible type changes lead (text and other
+/// varlena, a domain, by-value types of one length).
+bool IsReadableAs(PhysicalType stored, uint32_t stored_width, const DatumClass &wanted);
+/// Bytes of a stored by-value class (1, 2, 4, 8); -1 for the bytes classes.
+int16_t StoredLength(PhysicalType stored);
+
+/// Integer and float classes (a float as its bit pattern). Inverse of each other, bit-exact.
 int64_t DatumToInteger(Datum value, const DatumClass &type);
 Datum IntegerToDatum(int64_t value, const DatumClass &type);
 
@@ -33,6 +40,9 @@ ByteView DatumToBytes(Datum value, const DatumClass &type, void **detoasted);
 /// Makes a Datum in the current memory context: varlena with a 4-byte header, or a fixed-length
 /// copy, MAXALIGNed.
 Datum BytesToDatum(ByteView bytes, const DatumClass &type);
+/// The same into memory of the caller: `to` has BytesDatumSize() bytes and is MAXALIGNed.
+size_t BytesDatumSize(ByteView bytes, const DatumClass &type);
+Datum PlaceBytesDatum(ByteView bytes, const DatumClass &type, char *to);
 
 /// Value `row` of a decoded vector as a Datum (bytes classes: palloc'd in the current memory
 /// context). Not for NULL rows.

@@ -21,7 +21,7 @@ CREATE TABLE tsext.segment (
   piece_pages bytea,
   flags int4 NOT NULL,
   CONSTRAINT segment_pkey PRIMARY KEY (store, seg)
-);
+) USING heap;
 CREATE INDEX segment_time ON tsext.segment (store, tmax, tmin);
 COMMENT ON TABLE tsext.segment IS 'directory of compressed segments (internal; see the view tsext.segments)';
 
@@ -34,7 +34,7 @@ CREATE TABLE tsext.tombstone (
   bits bytea NOT NULL,
   fwd bytea,
   CONSTRAINT tombstone_pkey PRIMARY KEY (store, seg, part)
-);
+) USING heap;
 COMMENT ON TABLE tsext.tombstone IS 'rows of segments that are deleted (internal)';
 
 CREATE TABLE tsext.store_total (
@@ -46,7 +46,7 @@ CREATE TABLE tsext.store_total (
   tmin int8 NOT NULL,
   tmax int8 NOT NULL,
   CONSTRAINT store_total_pkey PRIMARY KEY (store, part)
-);
+) USING heap;
 COMMENT ON TABLE tsext.store_total IS 'running totals of a store, summed over its rows (internal)';
 
 CREATE SEQUENCE tsext.seg_id AS int4 MINVALUE 1 MAXVALUE 2147483632 CYCLE;

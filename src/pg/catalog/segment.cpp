@@ -1,10 +1,475 @@
+// The segment directory and the running totals: plain rows of ordinary tables, written and read
+// below the executor, so without privilege checks, triggers and rules.
+//
+// Rows are immutable: inserted once, deleted once. Whoever deletes a directory row owns the
+// segment's bytes. Readers keep AccessShareLock on the directory to the end of their transaction:
+// SegmentRow.tid stays good for DeleteSegment.
+
 #include "pg/catalog/segment.hpp"
+
+#include <cstring>
 
 #include "pg/base/boundary.hpp"
 
 extern "C" {
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/parallel.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "commands/sequence.h"
 #include "commands/trigger.h"
+#include "storage/bufmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 }
+
+namespace tsext::pg {
+namespace {
+
+// Attribute numbers, in the order of catalog.sql.
+enum SegmentAttribute : AttrNumber {
+  kSegmentStore = 1,
+  kSegmentSeg,
+  kSegmentChunkStart,
+  kSegmentChunkEnd,
+  kSegmentLevel,
+  kSegmentTmin,
+  kSegmentTmax,
+  kSegmentNrows,
+  kSegmentKeyLo,
+  kSegmentKeyHi,
+  kSegmentValueId,
+  kSegmentNpieces,
+  kSegmentNbytes,
+  kSegmentPiecePages,
+  kSegmentFlags,
+  kSegmentAttributes = kSegmentFlags
+};
+
+enum TotalAttribute : AttrNumber {
+  kTotalStore = 1,
+  kTotalPart,
+  kTotalRows,
+  kTotalBytes,
+  kTotalSegments,
+  kTotalTmin,
+  kTotalTmax,
+  kTotalAttributes = kTotalTmax
+};
+
+inline constexpr AttrNumber kTombstoneStore = 1;
+inline constexpr AttrNumber kTombstoneSeg = 2;
+
+/// Rows of one store in tsext.store_total that FoldStoreTotal leaves alone.
+inline constexpr int kTotalRowsKept = 32;
+
+/// OID of a relation of schema tsext, InvalidOid when there is none. The system caches are the
+/// cache: they know when the extension is dropped, made again or rolled back.
+Oid FindCatalogRelation(const char *name) {
+  const Oid schema = get_namespace_oid("tsext", true);
+  return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+/// A snapshot for reading the directory: the caller's when it is an MVCC snapshot, else a fresh
+/// one, registered until DoneWithSnapshot.
+struct ReadSnapshot {
+  Snapshot snapshot;
+  bool is_registered;
+};
+
+ReadSnapshot UseSnapshot(Snapshot snapshot) {
+  if (snapshot != nullptr && IsMVCCSnapshot(snapshot)) return {snapshot, false};
+  // A parallel worker cannot take a new snapshot; its transaction's is as good as it gets.
+  Snapshot latest = IsInParallelMode() ? GetTransactionSnapshot() : GetLatestSnapshot();
+  return {RegisterSnapshot(latest), true};
+}
+
+void DoneWithSnapshot(const ReadSnapshot &used) {
+  if (used.is_registered) UnregisterSnapshot(used.snapshot);
+}
+
+void StoreKey(ScanKey key, AttrNumber attribute, Oid store) {
+  ScanKeyInit(key, attribute, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(store));
+}
+
+void SegKey(ScanKey key, AttrNumber attribute, int32_t seg) {
+  ScanKeyInit(key, attribute, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(seg));
+}
+
+/// Inserts a row into a catalog table and its indexes (plain columns, no expressions).
+void InsertRow(Relation table, HeapTuple tuple, CommandId cid) {
+  // Marks the command as one that writes, so that the next CommandCounterIncrement counts.
+  (void)GetCurrentCommandId(true);
+  heap_insert(table, tuple, cid, 0, nullptr);
+
+  const TupleDesc descriptor = RelationGetDescr(table);
+  List *indexes = RelationGetIndexList(table);
+  ListCell *cell;
+  foreach (cell, indexes) {
+    Relation index = index_open(lfirst_oid(cell), RowExclusiveLock);
+    const Form_pg_index form = index->rd_index;
+    if (form->indisready) {
+      Datum values[INDEX_MAX_KEYS];
+      bool nulls[INDEX_MAX_KEYS];
+      for (int i = 0; i < form->indnatts; i++)
+        values[i] = heap_getattr(tuple, form->indkey.values[i], descriptor, &nulls[i]);
+      index_insert(index, values, nulls, &tuple->t_self, table,
+                   form->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, nullptr);
+    }
+    index_close(index, NoLock);
+  }
+  list_free(indexes);
+}
+
+/// Deletes every row of `store` that is there for a transaction which holds the table's lock. Rows
+/// that another transaction deletes meanwhile are left to it.
+void DeleteStoreRows(const char *table_name, const char *index_name, AttrNumber store_attribute,
+                     Oid store) {
+  const Oid table_id = FindCatalogRelation(table_name);
+  if (!OidIsValid(table_id)) return;  // DROP EXTENSION … CASCADE came here first
+  Relation table = table_open(table_id, RowExclusiveLock);
+  ScanKeyData key;
+  StoreKey(&key, store_attribute, store);
+  // SnapshotSelf: what is committed now and what this transaction has written.
+  SysScanDesc scan =
+      systable_beginscan(table, FindCatalogRelation(index_name), true, SnapshotSelf, 1, &key);
+  HeapTuple tuple;
+  while ((tuple = systable_getnext(scan)) != nullptr) {
+    TM_FailureData failure;
+    heap_delete(table, &tuple->t_self, GetCurrentCommandId(true), InvalidSnapshot, true, &failure,
+                false);
+  }
+  systable_endscan(scan);
+  table_close(table, NoLock);
+}
+
+bytea *CopyBytea(Datum value) {
+  return reinterpret_cast<bytea *>(PG_DETOAST_DATUM_COPY(value));
+}
+
+SegmentRow RowOfTuple(HeapTuple tuple, TupleDesc descriptor) {
+  Datum values[kSegmentAttributes];
+  bool nulls[kSegmentAttributes];
+  heap_deform_tuple(tuple, descriptor, values, nulls);
+  const auto value = [&](SegmentAttribute attribute) { return values[attribute - 1]; };
+  const auto bytes = [&](SegmentAttribute attribute) {
+    return nulls[attribute - 1] ? nullptr : CopyBytea(values[attribute - 1]);
+  };
+  SegmentRow row = {};
+  row.store = DatumGetObjectId(value(kSegmentStore));
+  row.seg = DatumGetInt32(value(kSegmentSeg));
+  row.chunk_start = DatumGetInt64(value(kSegmentChunkStart));
+  row.chunk_end = DatumGetInt64(value(kSegmentChunkEnd));
+  row.level = DatumGetInt16(value(kSegmentLevel));
+  row.tmin = DatumGetInt64(value(kSegmentTmin));
+  row.tmax = DatumGetInt64(value(kSegmentTmax));
+  row.nrows = DatumGetInt32(value(kSegmentNrows));
+  row.key_lo = bytes(kSegmentKeyLo);
+  row.key_hi = bytes(kSegmentKeyHi);
+  row.value_id = DatumGetObjectId(value(kSegmentValueId));
+  row.npieces = DatumGetInt32(value(kSegmentNpieces));
+  row.nbytes = DatumGetInt64(value(kSegmentNbytes));
+  row.piece_pages = bytes(kSegmentPiecePages);
+  row.flags = DatumGetInt32(value(kSegmentFlags));
+  row.tid = tuple->t_self;
+  return row;
+}
+
+/// memcmp order, NULL first.
+int CompareBytea(const bytea *a, const bytea *b) {
+  if (a == nullptr || b == nullptr) return static_cast<int>(a != nullptr) - (b != nullptr);
+  const size_t a_size = VARSIZE_ANY_EXHDR(a), b_size = VARSIZE_ANY_EXHDR(b);
+  const int order = memcmp(VARDATA_ANY(a), VARDATA_ANY(b), Min(a_size, b_size));
+  return order != 0 ? order : static_cast<int>(a_size > b_size) - (a_size < b_size);
+}
+
+template <typename T>
+int Compare(T a, T b) {
+  return static_cast<int>(a > b) - static_cast<int>(a < b);
+}
+
+/// The order every reader of a store uses; total, so that all workers of a parallel scan agree.
+int CompareSegments(const void *left, const void *right) {
+  const auto &a = *static_cast<const SegmentRow *>(left);
+  const auto &b = *static_cast<const SegmentRow *>(right);
+  if (const int order = Compare(a.chunk_start, b.chunk_start)) return order;
+  if (const int order = CompareBytea(a.key_lo, b.key_lo)) return order;
+  if (const int order = Compare(a.tmin, b.tmin)) return order;
+  return Compare(a.seg, b.seg);
+}
+
+/// Whether any row, dead ones included, has this (store, seg): an id is used again only after
+/// vacuum has taken every trace of its last use.
+bool IsIdUsed(Relation table, const char *index_name, AttrNumber store_attribute,
+              AttrNumber seg_attribute, Oid store, int32_t seg) {
+  ScanKeyData keys[2];
+  StoreKey(&keys[0], store_attribute, store);
+  SegKey(&keys[1], seg_attribute, seg);
+  SysScanDesc scan =
+      systable_beginscan(table, CatalogRelation(index_name), true, SnapshotAny, 2, keys);
+  const bool found = HeapTupleIsValid(systable_getnext(scan));
+  systable_endscan(scan);
+  return found;
+}
+
+int32_t NewSegmentId(Relation directory, Oid store) {
+  const Oid sequence = CatalogRelation("seg_id");
+  Relation tombstones = table_open(CatalogRelation("tombstone"), AccessShareLock);
+  int32_t seg;
+  do {
+    CHECK_FOR_INTERRUPTS();
+    seg = static_cast<int32_t>(nextval_internal(sequence, false));
+  } while (IsIdUsed(directory, "segment_pkey", kSegmentStore, kSegmentSeg, store, seg) ||
+           IsIdUsed(tombstones, "tombstone_pkey", kTombstoneStore, kTombstoneSeg, store, seg));
+  table_close(tombstones, AccessShareLock);
+  return seg;
+}
+
+/// Raises an error when the directory does not hold this segment at row->tid: then the caller kept
+/// a row over the end of the transaction that read it.
+void CheckRowIsThere(Relation directory, const SegmentRow *row) {
+  HeapTupleData tuple;
+  tuple.t_self = row->tid;
+  Buffer buffer;
+  bool is_same = false;
+  if (heap_fetch(directory, SnapshotAny, &tuple, &buffer, false)) {
+    bool is_null;
+    const TupleDesc descriptor = RelationGetDescr(directory);
+    is_same =
+        DatumGetObjectId(heap_getattr(&tuple, kSegmentStore, descriptor, &is_null)) == row->store &&
+        DatumGetInt32(heap_getattr(&tuple, kSegmentSeg, descriptor, &is_null)) == row->seg &&
+        DatumGetObjectId(heap_getattr(&tuple, kSegmentValueId, descriptor, &is_null)) ==
+            row->value_id;
+    ReleaseBuffer(buffer);
+  }
+  if (!is_same)
+    elog(ERROR, "directory row of segment %d of store %u has moved", row->seg, row->store);
+}
+
+StoreTotal EmptyTotal() {
+  return {0, 0, 0, kTimeMaximum, kTimeMinimum};
+}
+
+void AddTuple(StoreTotal &total, HeapTuple tuple, TupleDesc descriptor) {
+  Datum values[kTotalAttributes];
+  bool nulls[kTotalAttributes];
+  heap_deform_tuple(tuple, descriptor, values, nulls);
+  total.rows += DatumGetInt64(values[kTotalRows - 1]);
+  total.bytes += DatumGetInt64(values[kTotalBytes - 1]);
+  total.segments += DatumGetInt64(values[kTotalSegments - 1]);
+  total.tmin = Min(total.tmin, DatumGetInt64(values[kTotalTmin - 1]));
+  total.tmax = Max(total.tmax, DatumGetInt64(values[kTotalTmax - 1]));
+}
+
+void InsertTotal(Relation table, Oid store, const StoreTotal &total) {
+  const int64_t part = nextval_internal(CatalogRelation("part_id"), false);
+  Datum values[kTotalAttributes];
+  bool nulls[kTotalAttributes] = {};
+  values[kTotalStore - 1] = ObjectIdGetDatum(store);
+  values[kTotalPart - 1] = Int64GetDatum(part);
+  values[kTotalRows - 1] = Int64GetDatum(total.rows);
+  values[kTotalBytes - 1] = Int64GetDatum(total.bytes);
+  values[kTotalSegments - 1] = Int64GetDatum(total.segments);
+  values[kTotalTmin - 1] = Int64GetDatum(total.tmin);
+  values[kTotalTmax - 1] = Int64GetDatum(total.tmax);
+  HeapTuple tuple = heap_form_tuple(RelationGetDescr(table), values, nulls);
+  InsertRow(table, tuple, GetCurrentCommandId(true));
+  heap_freetuple(tuple);
+}
+
+}  // namespace
+
+Oid CatalogRelation(const char *name) {
+  const Oid relation = FindCatalogRelation(name);
+  if (!OidIsValid(relation))
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("relation \"tsext.%s\" does not exist", name),
+                    errdetail("The catalogs of extension tsext are missing from this database."),
+                    errhint("Create the extension with CREATE EXTENSION tsext.")));
+  return relation;
+}
+
+SegmentRow *LoadSegments(Oid store, int64_t from, int64_t to, Snapshot snapshot, int *count) {
+  *count = 0;
+  if (!OidIsValid(store)) return nullptr;
+  const ReadSnapshot use = UseSnapshot(snapshot);
+  Relation directory = table_open(CatalogRelation("segment"), AccessShareLock);
+  ScanKeyData keys[3];
+  StoreKey(&keys[0], kSegmentStore, store);
+  ScanKeyInit(&keys[1], kSegmentTmax, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
+  ScanKeyInit(&keys[2], kSegmentTmin, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(to));
+  SysScanDesc scan = systable_beginscan(directory, CatalogRelation("segment_time"), true,
+                                        use.snapshot, lengthof(keys), keys);
+  SegmentRow *rows = nullptr;
+  size_t capacity = 0;
+  size_t used = 0;
+  HeapTuple tuple;
+  while ((tuple = systable_getnext(scan)) != nullptr) {
+    if (used == capacity) {
+      capacity = capacity == 0 ? 16 : capacity * 2;
+      const size_t size = capacity * sizeof(SegmentRow);
+      rows = static_cast<SegmentRow *>(rows == nullptr
+                                           ? MemoryContextAllocHuge(CurrentMemoryContext, size)
+                                           : repalloc_huge(rows, size));
+    }
+    rows[used++] = RowOfTuple(tuple, RelationGetDescr(directory));
+    CHECK_FOR_INTERRUPTS();
+  }
+  systable_endscan(scan);
+  table_close(directory, NoLock);
+  DoneWithSnapshot(use);
+  if (used > 1) qsort(rows, used, sizeof(SegmentRow), CompareSegments);
+  *count = static_cast<int>(used);
+  return rows;
+}
+
+SegmentRow *LoadSegment(Oid store, int32_t seg, Snapshot snapshot) {
+  if (!OidIsValid(store)) return nullptr;
+  const ReadSnapshot use = UseSnapshot(snapshot);
+  Relation directory = table_open(CatalogRelation("segment"), AccessShareLock);
+  ScanKeyData keys[2];
+  StoreKey(&keys[0], kSegmentStore, store);
+  SegKey(&keys[1], kSegmentSeg, seg);
+  SysScanDesc scan = systable_beginscan(directory, CatalogRelation("segment_pkey"), true,
+                                        use.snapshot, lengthof(keys), keys);
+  SegmentRow *row = nullptr;
+  if (HeapTuple tuple = systable_getnext(scan); HeapTupleIsValid(tuple)) {
+    row = static_cast<SegmentRow *>(palloc(sizeof(SegmentRow)));
+    *row = RowOfTuple(tuple, RelationGetDescr(directory));
+  }
+  systable_endscan(scan);
+  table_close(directory, NoLock);
+  DoneWithSnapshot(use);
+  return row;
+}
+
+bool HasSegments(Oid store, Snapshot snapshot) {
+  if (!OidIsValid(store)) return false;
+  const ReadSnapshot use = UseSnapshot(snapshot);
+  Relation directory = table_open(CatalogRelation("segment"), AccessShareLock);
+  ScanKeyData key;
+  StoreKey(&key, kSegmentStore, store);
+  SysScanDesc scan =
+      systable_beginscan(directory, CatalogRelation("segment_pkey"), true, use.snapshot, 1, &key);
+  const bool found = HeapTupleIsValid(systable_getnext(scan));
+  systable_endscan(scan);
+  table_close(directory, NoLock);
+  DoneWithSnapshot(use);
+  return found;
+}
+
+void InsertSegment(SegmentRow *row, CommandId cid) {
+  Relation directory = table_open(CatalogRelation("segment"), RowExclusiveLock);
+  row->seg = NewSegmentId(directory, row->store);
+
+  Datum values[kSegmentAttributes];
+  bool nulls[kSegmentAttributes] = {};
+  const auto set = [&](SegmentAttribute attribute, Datum value) { values[attribute - 1] = value; };
+  const auto set_bytes = [&](SegmentAttribute attribute, bytea *value) {
+    values[attribute - 1] = PointerGetDatum(value);
+    nulls[attribute - 1] = value == nullptr;
+  };
+  set(kSegmentStore, ObjectIdGetDatum(row->store));
+  set(kSegmentSeg, Int32GetDatum(row->seg));
+  set(kSegmentChunkStart, Int64GetDatum(row->chunk_start));
+  set(kSegmentChunkEnd, Int64GetDatum(row->chunk_end));
+  set(kSegmentLevel, Int16GetDatum(row->level));
+  set(kSegmentTmin, Int64GetDatum(row->tmin));
+  set(kSegmentTmax, Int64GetDatum(row->tmax));
+  set(kSegmentNrows, Int32GetDatum(row->nrows));
+  set_bytes(kSegmentKeyLo, row->key_lo);
+  set_bytes(kSegmentKeyHi, row->key_hi);
+  set(kSegmentValueId, ObjectIdGetDatum(row->value_id));
+  set(kSegmentNpieces, Int32GetDatum(row->npieces));
+  set(kSegmentNbytes, Int64GetDatum(row->nbytes));
+  set_bytes(kSegmentPiecePages, row->piece_pages);
+  set(kSegmentFlags, Int32GetDatum(row->flags));
+
+  HeapTuple tuple = heap_form_tuple(RelationGetDescr(directory), values, nulls);
+  InsertRow(directory, tuple, cid);
+  row->tid = tuple->t_self;
+  heap_freetuple(tuple);
+  table_close(directory, NoLock);
+}
+
+bool DeleteSegment(const SegmentRow *row, CommandId cid) {
+  Relation directory = table_open(CatalogRelation("segment"), RowExclusiveLock);
+  CheckRowIsThere(directory, row);
+  (void)GetCurrentCommandId(true);
+  ItemPointerData tid = row->tid;
+  TM_FailureData failure;
+  const TM_Result result =
+      heap_delete(directory, &tid, cid, InvalidSnapshot, false, &failure, false);
+  table_close(directory, NoLock);
+  return result == TM_Ok;
+}
+
+void DeleteStore(Oid store) {
+  if (!OidIsValid(store)) return;
+  DeleteStoreRows("segment", "segment_pkey", kSegmentStore, store);
+  DeleteStoreRows("tombstone", "tombstone_pkey", kTombstoneStore, store);
+  DeleteStoreRows("store_total", "store_total_pkey", kTotalStore, store);
+}
+
+void AddStoreTotal(Oid store, int64_t rows, int64_t bytes, int64_t segments, int64_t tmin,
+                   int64_t tmax) {
+  Relation table = table_open(CatalogRelation("store_total"), RowExclusiveLock);
+  InsertTotal(table, store, {rows, bytes, segments, tmin, tmax});
+  table_close(table, NoLock);
+}
+
+StoreTotal GetStoreTotal(Oid store, Snapshot snapshot) {
+  StoreTotal total = EmptyTotal();
+  if (!OidIsValid(store)) return total;
+  const ReadSnapshot use = UseSnapshot(snapshot);
+  Relation table = table_open(CatalogRelation("store_total"), AccessShareLock);
+  ScanKeyData key;
+  StoreKey(&key, kTotalStore, store);
+  SysScanDesc scan =
+      systable_beginscan(table, CatalogRelation("store_total_pkey"), true, use.snapshot, 1, &key);
+  HeapTuple tuple;
+  while ((tuple = systable_getnext(scan)) != nullptr)
+    AddTuple(total, tuple, RelationGetDescr(table));
+  systable_endscan(scan);
+  table_close(table, NoLock);
+  DoneWithSnapshot(use);
+  return total;
+}
+
+void FoldStoreTotal(Oid store) {
+  if (!OidIsValid(store)) return;
+  const ReadSnapshot use = UseSnapshot(nullptr);
+  Relation table = table_open(CatalogRelation("store_total"), RowExclusiveLock);
+  ScanKeyData key;
+  StoreKey(&key, kTotalStore, store);
+  const Oid index = CatalogRelation("store_total_pkey");
+  SysScanDesc scan = systable_beginscan(table, index, true, use.snapshot, 1, &key);
+  int count = 0;
+  while (systable_getnext(scan) != nullptr) count++;
+  systable_endscan(scan);
+
+  if (count > kTotalRowsKept) {
+    // The sum of exactly the rows that were deleted here: a concurrent fold or add loses nothing.
+    StoreTotal total = EmptyTotal();
+    scan = systable_beginscan(table, index, true, use.snapshot, 1, &key);
+    HeapTuple tuple;
+    while ((tuple = systable_getnext(scan)) != nullptr) {
+      TM_FailureData failure;
+      if (heap_delete(table, &tuple->t_self, GetCurrentCommandId(true), InvalidSnapshot, false,
+                      &failure, false) == TM_Ok)
+        AddTuple(total, tuple, RelationGetDescr(table));
+    }
+    systable_endscan(scan);
+    InsertTotal(table, store, total);
+  }
+  table_close(table, NoLock);
+  DoneWithSnapshot(use);
+}
+
+}  // namespace tsext::pg
 
 /// A trigger that fires in replication workers only and drops the row.
 TSEXT_FUNCTION(tsext_ignore_replicated_row) {

@@ -7,8 +7,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tsext/status.hpp"
+
 #include "pg/base/postgres.hpp"
 #include "pg/catalog/segment.hpp"
+
+extern "C" {
+#include "storage/buf.h"
+}
 
 namespace tsext::pg {
 
@@ -27,6 +33,11 @@ void StoreAppend(Relation toast, SegmentRow *row, const std::byte *data, size_t 
 /// AccessShareLock held.
 void StoreRead(Relation toast, const SegmentRow *row, Snapshot snapshot, size_t offset, size_t size,
                std::byte *out);
+
+/// The same, but says what is wrong instead of raising it, for callers who can name the table.
+/// strategy: ring for scans that are large against shared_buffers, or nullptr.
+Status StoreTryRead(Relation toast, const SegmentRow *row, Snapshot snapshot, size_t offset,
+                    size_t size, std::byte *out, BufferAccessStrategy strategy);
 
 /// Deletes the pieces; never waits: the caller has deleted the directory row and so owns the
 /// segment.
