@@ -34,7 +34,16 @@ extern "C" {
 #if PG_VERSION_NUM >= 160000
 #define TSEXT_RELATION_LOCATOR(relation) ((relation)->rd_locator)
 using TsextUpdateIndexes = TU_UpdateIndexes;
+// Sets `type` to TZ, DTZ or DYNTZ for a known abbreviation in lower case. Needs utils/datetime.h.
+#define TSEXT_DECODE_ZONE_ABBREVIATION(name, type, offset, zone)            \
+  do {                                                                      \
+    DateTimeErrorExtra extra;                                               \
+    if (DecodeTimezoneAbbrev(0, name, &(type), &(offset), &(zone), &extra)) \
+      (type) = UNKNOWN_FIELD;                                               \
+  } while (false)
 #else
+#define TSEXT_DECODE_ZONE_ABBREVIATION(name, type, offset, zone) \
+  ((type) = DecodeTimezoneAbbrev(0, name, &(offset), &(zone)))
 #define TSEXT_RELATION_LOCATOR(relation) ((relation)->rd_node)
 using TsextUpdateIndexes = bool;
 #endif
