@@ -53,7 +53,7 @@ check() {    # check NAME CMD…: one test case
 }
 count_tap() {  # count_tap NAME LOG EXIT: the top-level ok / not ok lines of a log
   local good bad
-  good=$(grep -c '^ok ' "$2"); bad=$(grep -c '^not ok ' "$2")
+  good=$(grep -c '^ok [0-9]' "$2"); bad=$(grep -c '^not ok [0-9]' "$2")
   passed "$good"
   if [ "$bad" -gt 0 ]; then
     layer_failed=$((layer_failed + bad - 1))

@@ -18,9 +18,10 @@
 # which Debian's servers have. TSEXT_CONF: a file appended to postgresql.conf when the cluster is made.
 set -euo pipefail
 umask 022
+command=${1:-start}; shift || true
+here=$PWD
 cd "$(dirname "$0")/.."
 top=$PWD
-command=${1:-start}; shift || true
 name=default
 if [ "$command" != as ] && [ $# -gt 0 ] && [[ $1 != -* ]]; then name=$1; shift; fi
 if [ -z "${PG_CONFIG:-}" ]; then
@@ -132,6 +133,6 @@ psql)
   PGHOST=$(cat "$dir/socket") PGPORT=$(cat "$dir/port") PGUSER=postgres exec "$bin/psql" -X -d "${PGDATABASE:-postgres}" "$@" ;;
 root) echo "$root" ;;
 conf) print_conf ;;
-as) as_server "$@" ;;
+as) cd "$here"; as_server "$@" ;;
 *) sed -n '2,19p' "$0"; exit 2 ;;
 esac
