@@ -108,20 +108,20 @@ class Round:
         """Runs a statement with {} for the table: first on t, and on h when t did not refuse."""
         self.statements += 1
         if self.in_transaction:
-            self.session.get("SAVEPOINT both")
+            self.session.get("SAVEPOINT one")
         state, output = self.session.run(statement.format("t"))
         if state == REFUSED and may_refuse:
             self.refused += 1
             if self.in_transaction:
-                self.session.get("ROLLBACK TO both")
+                self.session.get("ROLLBACK TO one")
             return False
         if state != FINE and self.in_transaction:
-            self.session.get("ROLLBACK TO both")
+            self.session.get("ROLLBACK TO one")
         heap_state, heap_output = self.session.run(statement.format("h"))
         if state != heap_state:
             raise Difference(f"{statement[:2000]}\nt: {state} {output}\nh: {heap_state} {heap_output}")
         if state != FINE and self.in_transaction:
-            self.session.get("ROLLBACK TO both")
+            self.session.get("ROLLBACK TO one")
         return True
 
     def alone(self, statement):
@@ -305,7 +305,7 @@ class Round:
         p = self.condition().replace("{", "{{").replace("}", "}}")
         extra = r.choice(self.columns)[0]
         yield "SELECT count(*) FROM {}"
-        yield f"SELECT id, time, {extra}::text FROM {{}} WHERE {p} ORDER BY id"
+        yield f"SELECT id, time, {extra}::text AS x FROM {{}} WHERE {p} ORDER BY 1"
         yield f"SELECT count(*), min(time), max(time), min(id), max(id), sum(id) FROM {{}} WHERE {p}"
         # Ternary logic: the rows where p, not p and p is null are all rows.
         yield f"SELECT count(*) FROM (SELECT id FROM {{0}} WHERE {p} UNION ALL SELECT id FROM {{0}} WHERE NOT ({p}) UNION ALL SELECT id FROM {{0}} WHERE ({p}) IS NULL) q"
