@@ -9,9 +9,11 @@ extern "C" {
 
 #include "access/heapam.h"
 #include "access/tableam.h"
+#include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -47,3 +49,12 @@ using TsextUpdateIndexes = TU_UpdateIndexes;
 #define TSEXT_RELATION_LOCATOR(relation) ((relation)->rd_node)
 using TsextUpdateIndexes = bool;
 #endif
+
+/// Whether `role` owns the relation (or is a superuser).
+inline bool TsextOwnsRelation(Oid relation, Oid role) {
+#if PG_VERSION_NUM >= 160000
+  return object_ownercheck(RelationRelationId, relation, role);
+#else
+  return pg_class_ownercheck(relation, role);
+#endif
+}

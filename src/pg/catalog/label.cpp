@@ -1,10 +1,8 @@
 #include "pg/catalog/label.hpp"
 
 #include "pg/base/boundary.hpp"
-#include "pg/catalog/options.hpp"
 
 extern "C" {
-#include "access/xact.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_seclabel.h"
@@ -16,6 +14,7 @@ extern "C" {
 #include "storage/lock.h"
 #include "utils/inval.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 }
 
 namespace tsext::pg {
@@ -147,13 +146,6 @@ constexpr Unit kUnits[] = {{"day", USECS_PER_DAY},
                            {"second", USECS_PER_SEC},
                            {"microsecond", 1}};
 
-void Store(Oid relation_id, const Label *label) {
-  ObjectAddress address;
-  ObjectAddressSet(address, RelationRelationId, relation_id);
-  SetSecurityLabel(&address, kLabelProvider, FormatLabel(label));
-  CacheInvalidateRelcacheByRelid(relation_id);
-}
-
 }  // namespace
 
 Label *ParseLabel(const char *text, char **problem) {
@@ -260,13 +252,14 @@ Label *ReadLabel(Oid relation_id) {
   return label != nullptr ? label : ParseLabel("", &problem);
 }
 
-void WriteLabelInCommand(Oid relation_id, const Label *label) {
-  Store(relation_id, label);
-}
-
 void WriteLabel(Oid relation_id, const Label *label) {
-  Store(relation_id, label);
-  CommandCounterIncrement();
+  ObjectAddress address;
+  ObjectAddressSet(address, RelationRelationId, relation_id);
+  SetSecurityLabel(&address, kLabelProvider, FormatLabel(label));
+  // Labels send no invalidation themselves. A relation that this command makes is not in pg_class
+  // yet, and nobody has cached it.
+  if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation_id)))
+    CacheInvalidateRelcacheByRelid(relation_id);
 }
 
 bool LockLabel(Oid relation_id, LabelLock how) {

@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "pg/base/postgres.hpp"
+#include "pg/catalog/options.hpp"
 
 extern "C" {
 #include "nodes/pg_list.h"
@@ -53,14 +54,16 @@ char *WidthText(int64_t width, Oid time_type);
 
 /// The label of a relation, never nullptr; a label that cannot be parsed counts as an empty one.
 Label *ReadLabel(Oid relation_id);
-/// Stores a label (or removes it when everything is at its default) and makes it visible to the
-/// rest of the transaction. The caller has locked it (LockLabel) or holds AccessExclusiveLock.
+/// Stores a label, or removes it when everything is at its default. The caller has locked it
+/// (LockLabel) or holds AccessExclusiveLock, and advances the command counter before the next
+/// write.
 void WriteLabel(Oid relation_id, const Label *label);
-/// As WriteLabel, for callers inside a command that must not advance the command counter.
-void WriteLabelInCommand(Oid relation_id, const Label *label);
-/// Takes the lock that writers of a label hold to the end of their transaction. With wait = false:
-/// false when another transaction has it.
+/// What the label means for these columns; names that do not exist or do not suit are left out.
+void ResolveLabel(const Label *label, TupleDesc columns, TableOptions *options);
+
 enum class LabelLock { kWait, kTry };
+/// Takes the lock that writers of a label hold to the end of their transaction. kTry: false when
+/// another transaction has it.
 bool LockLabel(Oid relation_id, LabelLock how);
 
 }  // namespace tsext::pg

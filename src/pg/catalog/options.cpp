@@ -4,6 +4,7 @@
 #include "pg/catalog/label.hpp"
 
 extern "C" {
+#include "access/xact.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -85,9 +86,25 @@ int ResolveNames(TupleDesc columns, const List *names, AttrNumber except, AttrNu
   return count;
 }
 
-void Resolve(Relation relation, TableOptions *options) {
-  const Label *label = ReadLabel(RelationGetRelid(relation));
-  TupleDesc columns = RelationGetDescr(relation);
+/// The relation whose label counts. A rewrite (ALTER TABLE, CLUSTER, REFRESH) fills a relation of
+/// its own, which takes the place of the old one at the end: its options are the old one's.
+Oid LabelOwner(Relation relation) {
+  const char *name = RelationGetRelationName(relation);
+  constexpr char kPrefix[] = "pg_temp_";
+  constexpr size_t kLength = sizeof kPrefix - 1;
+  if (relation->rd_createSubid != InvalidSubTransactionId && strncmp(name, kPrefix, kLength) == 0) {
+    char *end;
+    const unsigned long old = strtoul(name + kLength, &end, 10);
+    if (end != name + kLength && *end == '\0' &&
+        SearchSysCacheExists1(RELOID, ObjectIdGetDatum(static_cast<Oid>(old))))
+      return static_cast<Oid>(old);
+  }
+  return RelationGetRelid(relation);
+}
+
+}  // namespace
+
+void ResolveLabel(const Label *label, TupleDesc columns, TableOptions *options) {
   *options = TableOptions{};
   ResolveTime(columns, label, options);
   options->segment_by_is_given = label->segment_by_origin != SegmentByOrigin::kOpen;
@@ -99,15 +116,13 @@ void Resolve(Relation relation, TableOptions *options) {
   options->decoded_off = label->decoded == Decoded::kOff;
 }
 
-}  // namespace
-
 TableOptions *GetTableOptions(Relation relation) {
   auto *options = static_cast<TableOptions *>(palloc(sizeof(TableOptions)));
   // The relation's private cache: freed by the server when the relation changes, and heap's code
   // does not use it. Writers of labels send the invalidation.
   if (relation->rd_amcache == nullptr) {
     const uint64 messages = SharedInvalidMessageCounter;
-    Resolve(relation, options);
+    ResolveLabel(ReadLabel(LabelOwner(relation)), RelationGetDescr(relation), options);
     // An invalidation that came while we read may have been about what we read.
     if (messages == SharedInvalidMessageCounter && relation->rd_amcache == nullptr) {
       void *copy = MemoryContextAlloc(CacheMemoryContext, sizeof(TableOptions));
@@ -121,7 +136,7 @@ TableOptions *GetTableOptions(Relation relation) {
 }
 
 void RememberSegmentBy(Relation relation, int count, const AttrNumber *attributes) {
-  const Oid relation_id = RelationGetRelid(relation);
+  const Oid relation_id = LabelOwner(relation);
   if (!LockLabel(relation_id, LabelLock::kTry)) return;
   Label *label = ReadLabel(relation_id);
   if (label->segment_by_origin != SegmentByOrigin::kOpen) return;
@@ -138,6 +153,16 @@ void RememberSegmentBy(Relation relation, int count, const AttrNumber *attribute
                              : pstrdup(NameStr(TupleDescAttr(columns, time - 1)->attname));
   }
   WriteLabel(relation_id, label);
+  CommandCounterIncrement();
+  // When the label is another relation's, only that one's cache was invalidated.
+  if (relation->rd_amcache != nullptr) {
+    pfree(relation->rd_amcache);
+    relation->rd_amcache = nullptr;
+  }
+}
+
+Oid TsextAccessMethod() {
+  return get_table_am_oid("tsext", true);
 }
 
 namespace {
@@ -145,7 +170,7 @@ namespace {
 bool UsesAccessMethod(Form_pg_class relation) {
   if (relation->relkind != RELKIND_RELATION && relation->relkind != RELKIND_MATVIEW) return false;
   return relation->relam != HEAP_TABLE_AM_OID && OidIsValid(relation->relam) &&
-         relation->relam == get_table_am_oid("tsext", true);
+         relation->relam == TsextAccessMethod();
 }
 
 }  // namespace

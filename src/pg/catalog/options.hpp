@@ -48,6 +48,8 @@ void RememberSegmentBy(Relation relation, int count, const AttrNumber *attribute
 /// renamed and dropped columns, and the ProcessUtility hook for WITH (tsext.…) and SET (tsext.…).
 void InitOptions();
 
+/// OID of the access method; InvalidOid when the database does not have the extension.
+Oid TsextAccessMethod();
 /// True for a relation that uses our access method.
 bool IsTsextRelation(Relation relation);
 bool IsTsextTable(Oid relation_id);
