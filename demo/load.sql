@@ -22,8 +22,8 @@ CREATE TABLE sensors (time timestamptz NOT NULL, sensor text NOT NULL, value flo
 CREATE TABLE air_quality_heap (LIKE air_quality) USING heap;
 CREATE TABLE sensors_heap (LIKE sensors) USING heap;
 
-\copy air_quality_heap FROM PROGRAM 'tail -n +2 demo/data/beijing_pm25.csv | awk -F, ''{ printf "%d-%02d-%02d %02d:00+08,%s,%s,%s,%s,%s,%s,%s,%s\n", $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 }''' WITH (FORMAT csv, NULL 'NA')
-\copy air_quality FROM PROGRAM 'tail -n +2 demo/data/beijing_pm25.csv | awk -F, ''{ printf "%d-%02d-%02d %02d:00+08,%s,%s,%s,%s,%s,%s,%s,%s\n", $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 }''' WITH (FORMAT csv, NULL 'NA')
+\copy air_quality_heap FROM PROGRAM 'tail -n +2 demo/data/beijing_pm25.csv | awk -F, ''{ sub(/\r$/, ""); printf "%d-%02d-%02d %02d:00+08,%s,%s,%s,%s,%s,%s,%s,%s\n", $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 }''' WITH (FORMAT csv, NULL 'NA')
+\copy air_quality FROM PROGRAM 'tail -n +2 demo/data/beijing_pm25.csv | awk -F, ''{ sub(/\r$/, ""); printf "%d-%02d-%02d %02d:00+08,%s,%s,%s,%s,%s,%s,%s,%s\n", $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 }''' WITH (FORMAT csv, NULL 'NA')
 \copy sensors_heap FROM PROGRAM 'cd demo/data/nab && awk -F, ''FNR > 1 { sub(/\.csv$/, "", FILENAME); print $1 "," FILENAME "," $2 }'' *.csv' WITH (FORMAT csv)
 \copy sensors FROM PROGRAM 'cd demo/data/nab && awk -F, ''FNR > 1 { sub(/\.csv$/, "", FILENAME); print $1 "," FILENAME "," $2 }'' *.csv' WITH (FORMAT csv)
 
