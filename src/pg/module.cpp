@@ -4,6 +4,9 @@
 #include "pg/base/settings.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/catalog/options.hpp"
+#include "pg/exec/planner.hpp"
+#include "pg/table/analyze.hpp"
+#include "pg/table/delegation.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -15,6 +18,9 @@ void _PG_init(void) {
     tsext::pg::DefineSettings();
     tsext::pg::DefineStopPointSetting();
     tsext::pg::InitOptions();
+    tsext::pg::InitDelegation();
+    tsext::pg::InitAnalyze();
+    tsext::pg::InitPlanner();
   });
 }
 

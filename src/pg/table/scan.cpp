@@ -1,0 +1,206 @@
+#include "pg/table/scan.hpp"
+
+#include "pg/base/boundary.hpp"
+#include "pg/table/analyze.hpp"
+#include "pg/table/cold_blocks.hpp"
+#include "pg/table/cold_weak.hpp"
+#include "pg/table/delegation.hpp"
+
+extern "C" {
+#include "access/heapam.h"
+#include "access/skey.h"
+#include "pgstat.h"
+#include "utils/snapmgr.h"
+}
+
+namespace tsext::pg {
+
+namespace {
+
+// Behind heap's shared state stands the cursor into the list of segments.
+Size ColdCursorOffset() {
+  return MAXALIGN(sizeof(ParallelBlockTableScanDescData));
+}
+
+pg_atomic_uint32 *ColdCursor(ParallelTableScanDesc shared) {
+  return shared == nullptr ? nullptr
+                           : reinterpret_cast<pg_atomic_uint32 *>(reinterpret_cast<char *>(shared) +
+                                                                  ColdCursorOffset());
+}
+
+Size ParallelScanEstimate(Relation relation) {
+  Assert(Heap()->parallelscan_estimate(relation) <= ColdCursorOffset());
+  return ColdCursorOffset() + MAXALIGN(sizeof(pg_atomic_uint32));
+}
+
+Size ParallelScanInitialize(Relation relation, ParallelTableScanDesc shared) {
+  Heap()->parallelscan_initialize(relation, shared);
+  pg_atomic_init_u32(ColdCursor(shared), 0);
+  return ParallelScanEstimate(relation);
+}
+
+void ParallelScanReinitialize(Relation relation, ParallelTableScanDesc shared) {
+  Heap()->parallelscan_reinitialize(relation, shared);
+  pg_atomic_write_u32(ColdCursor(shared), 0);
+}
+
+// Scans that give cold rows. Others fetch by tuple id, and look at the id.
+#if PG_VERSION_NUM >= 170000
+constexpr uint32 kWrappedTypes = SO_TYPE_SEQSCAN | SO_TYPE_SAMPLESCAN;
+#else
+constexpr uint32 kWrappedTypes = SO_TYPE_SEQSCAN | SO_TYPE_SAMPLESCAN | SO_TYPE_ANALYZE;
+#endif
+
+TableScanDesc ScanBegin(Relation relation, Snapshot snapshot, int nkeys, ScanKeyData *keys,
+                        ParallelTableScanDesc shared, uint32 flags) {
+  // Heap takes the predicate lock of a SERIALIZABLE transaction on the whole relation, which covers
+  // the cold rows too.
+  const bool is_heaps = IsDelegated(relation) && snapshot == SnapshotAny;
+  TableScanDesc heap = Delegate(
+      relation, [&] { return Heap()->scan_begin(relation, snapshot, nkeys, keys, shared, flags); });
+  if (is_heaps || (flags & kWrappedTypes) == 0) return heap;
+
+  auto *scan = static_cast<TsextScan *>(palloc0(sizeof(TsextScan)));
+  scan->base = *heap;
+  scan->base.rs_flags = flags | kTsextScanFlag;
+  scan->heap = heap;
+  scan->context = CurrentMemoryContext;
+  scan->cold_block = InvalidBlockNumber;
+  return &scan->base;
+}
+
+void EndCold(TsextScan *scan) {
+  if (scan->cold != nullptr) ColdScanEnd(scan->cold);
+  if (scan->cold_blocks != nullptr) ColdBlocksClose(scan->cold_blocks);
+  if (scan->own_snapshot != nullptr) UnregisterSnapshot(scan->own_snapshot);
+}
+
+void ScanEnd(TableScanDesc base) {
+  TsextScan *scan = AsTsextScan(base);
+  if (scan == nullptr) return Heap()->scan_end(base);
+  Enter([&] {
+    if ((scan->base.rs_flags & SO_TYPE_ANALYZE) != 0) EndSample(scan);
+    EndCold(scan);
+  });
+  Heap()->scan_end(scan->heap);  // gives back the snapshot when it is the scan's own
+  pfree(scan);
+}
+
+void ScanRescan(TableScanDesc base, ScanKeyData *keys, bool set_params, bool allow_strategy,
+                bool allow_sync, bool allow_pagemode) {
+  Heap()->scan_rescan(HeapScanOf(base), keys, set_params, allow_strategy, allow_sync,
+                      allow_pagemode);
+  TsextScan *scan = AsTsextScan(base);
+  if (scan == nullptr) return;
+  if (scan->cold != nullptr) Enter([&] { ColdScanRescan(scan->cold); });
+  scan->has_started = false;
+  scan->in_cold = false;
+  scan->cold_block = InvalidBlockNumber;
+}
+
+/// Whether a cold row satisfies the scan keys; heap tests those of hot rows itself.
+bool SatisfiesKeys(const TableScanDescData *heap, TupleTableSlot *slot) {
+  for (int i = 0; i < heap->rs_nkeys; i++) {
+    ScanKeyData *key = &heap->rs_key[i];
+    bool is_null;
+    const Datum value = slot_getattr(slot, key->sk_attno, &is_null);
+    if (is_null || (key->sk_flags & SK_ISNULL) != 0) return false;
+    if (!DatumGetBool(FunctionCall2Coll(&key->sk_func, key->sk_collation, value, key->sk_argument)))
+      return false;
+  }
+  return true;
+}
+
+/// The cold part of the scan, looked for when the scan first needs it; NULL when nothing is cold.
+ColdScan *Cold(TsextScan *scan) {
+  if (!scan->cold_is_known) {
+    Relation relation = scan->base.rs_rd;
+    Snapshot snapshot = scan->base.rs_snapshot;
+    if (!IsMVCCSnapshot(snapshot)) snapshot = scan->own_snapshot = RegisterFreshSnapshot();
+    if (HasColdRows(relation, snapshot))
+      scan->cold = ColdScanBegin(relation, snapshot, nullptr, kTimeMinimum, kTimeMaximum,
+                                 ColdCursor(scan->base.rs_parallel), scan->context);
+    scan->cold_is_known = true;
+  }
+  return scan->cold;
+}
+
+bool NextColdRow(TsextScan *scan, ScanDirection direction, TupleTableSlot *slot) {
+  ColdScan *cold = Cold(scan);
+  if (cold == nullptr) return false;
+  while (ColdScanNext(cold, direction, slot)) {
+    if (!SatisfiesKeys(scan->heap, slot)) continue;
+    Snapshot snapshot = scan->base.rs_snapshot;
+    if (snapshot->snapshot_type == SNAPSHOT_DIRTY) {
+      // The caller looks here for a transaction to wait for: what hot rows left would be wrong.
+      snapshot->xmin = snapshot->xmax = InvalidTransactionId;
+      snapshot->speculativeToken = 0;
+    }
+    pgstat_count_heap_getnext(scan->base.rs_rd);
+    return true;
+  }
+  return false;
+}
+
+/// Rows in the order hot, cold; backwards exactly the reverse. A part that has come to its end in
+/// one direction gives its last row first when asked in the other.
+bool ScanGetNextSlot(TableScanDesc base, ScanDirection direction, TupleTableSlot *slot) {
+  TsextScan *scan = AsTsextScan(base);
+  if (scan == nullptr) return Heap()->scan_getnextslot(base, direction, slot);
+  const bool backward = ScanDirectionIsBackward(direction);
+  if (!scan->has_started) {
+    scan->has_started = true;
+    scan->in_cold = backward;
+  }
+  if (!scan->in_cold) {
+    if (Heap()->scan_getnextslot(scan->heap, direction, slot)) return true;
+    if (backward) return false;
+    scan->in_cold = true;
+  }
+  if (Enter([&] { return NextColdRow(scan, direction, slot); })) return true;
+  ExecClearTuple(slot);
+  if (!backward) return false;
+  scan->in_cold = false;
+  return Heap()->scan_getnextslot(scan->heap, direction, slot);
+}
+
+}  // namespace
+
+Snapshot RegisterFreshSnapshot() {
+  // A catalog snapshot is the only fresh one that may also be taken inside a parallel operation.
+  return RegisterSnapshot(GetCatalogSnapshot(CatalogRelation("segment")));
+}
+
+bool HasColdRows(Relation relation, Snapshot snapshot) {
+  const Oid store = relation->rd_rel->reltoastrelid;
+  if (!OidIsValid(store) || HasSegments == nullptr) return false;
+  if (snapshot != InvalidSnapshot && IsMVCCSnapshot(snapshot)) return HasSegments(store, snapshot);
+  Snapshot fresh = RegisterFreshSnapshot();
+  const bool has = HasSegments(store, fresh);
+  UnregisterSnapshot(fresh);
+  return has;
+}
+
+bool IsTsextAccessMethod(Relation relation) {
+  return relation->rd_tableam != nullptr && relation->rd_tableam->scan_begin == ScanBegin;
+}
+
+void SetScanCallbacks(TableAmRoutine *routine) {
+  routine->scan_begin = ScanBegin;
+  routine->scan_end = ScanEnd;
+  routine->scan_rescan = ScanRescan;
+  routine->scan_getnextslot = ScanGetNextSlot;
+  routine->parallelscan_estimate = ParallelScanEstimate;
+  routine->parallelscan_initialize = ParallelScanInitialize;
+  routine->parallelscan_reinitialize = ParallelScanReinitialize;
+  // A table without them gets no TID range scans and no bitmap scans: both would lose the cold
+  // rows.
+  routine->scan_set_tidrange = nullptr;
+  routine->scan_getnextslot_tidrange = nullptr;
+#if PG_VERSION_NUM < 180000
+  routine->scan_bitmap_next_block = nullptr;
+#endif
+  routine->scan_bitmap_next_tuple = nullptr;
+}
+
+}  // namespace tsext::pg

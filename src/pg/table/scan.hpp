@@ -1,0 +1,63 @@
+#pragma once
+
+// Sequential scans: hot rows from heap, then cold rows from segments.
+
+#include "pg/base/postgres.hpp"
+#include "pg/table/cold_scan.hpp"
+
+extern "C" {
+#include "access/relscan.h"
+}
+
+namespace tsext::pg {
+
+struct ColdBlocks;
+
+/// What table_beginscan gives for a tsext table, unless heap's code asked (then it is heap's own).
+struct TsextScan {
+  TableScanDescData base;  // rs_flags has kTsextScanFlag
+  TableScanDesc heap;      // heap's descriptor over the hot rows
+  MemoryContext context;   // where both live
+  bool cold_is_known;      // whether there are cold rows has been found out
+  bool has_started;        // a row was asked for since the last rescan
+  bool in_cold;            // the scan stands among the cold rows
+  ColdScan *cold;          // sequential scans; NULL when nothing is cold
+  Snapshot own_snapshot;   // registered for the cold rows when the scan's is no MVCC snapshot
+  // TABLESAMPLE and ANALYZE see runs of cold rows as blocks behind heap's last one.
+  ColdBlocks *cold_blocks;  // NULL when nothing is cold
+  BlockNumber hot_blocks;   // number of the first of them
+  BlockNumber cold_block;   // the current one, counted from 0; InvalidBlockNumber: in the heap
+  uint32_t cold_block_rows;
+  uint32_t cold_block_row;
+  // Of ANALYZE: pages of the heap in its sample, and the live rows on them.
+  double sampled_hot_blocks, sampled_hot_rows;
+};
+
+/// Tells our descriptors from heap's, which carry the flags of their caller: the low bits.
+inline constexpr uint32 kTsextScanFlag = 1u << 30;
+
+/// Our descriptor, or NULL when the scan is heap's own.
+inline TsextScan *AsTsextScan(TableScanDesc scan) {
+  return (scan->rs_flags & kTsextScanFlag) != 0 ? reinterpret_cast<TsextScan *>(scan) : nullptr;
+}
+
+/// Heap's descriptor of any scan of a tsext table.
+inline TableScanDesc HeapScanOf(TableScanDesc scan) {
+  TsextScan *ours = AsTsextScan(scan);
+  return ours != nullptr ? ours->heap : scan;
+}
+
+/// A fresh snapshot for cold rows when the caller's is no MVCC snapshot (SnapshotAny, Dirty, Self)
+/// or missing. Registered; give it back with UnregisterSnapshot.
+Snapshot RegisterFreshSnapshot();
+
+/// Whether the table has any segment the snapshot sees.
+bool HasColdRows(Relation relation, Snapshot snapshot);
+
+/// Whether the relation is an open table of ours.
+bool IsTsextAccessMethod(Relation relation);
+
+/// Puts the callbacks of sequential scans into `routine`.
+void SetScanCallbacks(TableAmRoutine *routine);
+
+}  // namespace tsext::pg
