@@ -7,6 +7,7 @@
 #include "pg/exec/planner.hpp"
 #include "pg/table/analyze.hpp"
 #include "pg/table/delegation.hpp"
+#include "pg/table/rewrite.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -20,6 +21,7 @@ void _PG_init(void) {
     tsext::pg::InitOptions();
     tsext::pg::InitDelegation();
     tsext::pg::InitAnalyze();
+    tsext::pg::InitRewrite();
     tsext::pg::InitPlanner();
   });
 }

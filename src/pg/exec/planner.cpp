@@ -1,7 +1,7 @@
 #include "pg/exec/planner.hpp"
 
 #include "pg/base/boundary.hpp"
-#include "pg/table/scan.hpp"
+#include "pg/catalog/options.hpp"
 
 extern "C" {
 #include "access/table.h"
@@ -31,7 +31,7 @@ bool IsAlwaysHot(Relation relation, const RelOptInfo *rel) {
 /// Indexes hold the hot rows only, so a path over one would lose the cold ones.
 void ForgetIndexes(Oid relation_id, RelOptInfo *rel) {
   Relation relation = table_open(relation_id, NoLock);
-  if (IsTsextAccessMethod(relation) && !IsAlwaysHot(relation, rel)) rel->indexlist = NIL;
+  if (IsTsextRelation(relation) && !IsAlwaysHot(relation, rel)) rel->indexlist = NIL;
   table_close(relation, NoLock);
 }
 

@@ -11,7 +11,6 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/table/cold_blocks.hpp"
-#include "pg/table/cold_weak.hpp"
 #include "pg/table/delegation.hpp"
 #include "pg/table/scan.hpp"
 
@@ -35,7 +34,7 @@ void EstimateSize(Relation relation, int32 *attribute_widths, BlockNumber *pages
                   double *all_visible_fraction) {
   Heap()->relation_estimate_size(relation, attribute_widths, pages, tuples, all_visible_fraction);
   const Oid store = relation->rd_rel->reltoastrelid;
-  if (!OidIsValid(store) || !RelationIsPermanent(relation) || GetStoreTotal == nullptr) return;
+  if (!OidIsValid(store) || !RelationIsPermanent(relation)) return;
   Enter([&] {
     const StoreTotal total = GetStoreTotal(store, nullptr);
     if (total.rows <= 0) return;

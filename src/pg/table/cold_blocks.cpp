@@ -51,7 +51,7 @@ BlockNumber BlocksOf(int64_t rows) {
 
 ColdBlocks *ColdBlocksOpen(Relation relation, Snapshot snapshot, MemoryContext parent) {
   const Oid store = relation->rd_rel->reltoastrelid;
-  if (!OidIsValid(store) || LoadSegments == nullptr) return nullptr;
+  if (!OidIsValid(store)) return nullptr;
   MemoryContext context =
       AllocSetContextCreate(parent, "tsext cold blocks", ALLOCSET_DEFAULT_SIZES);
   MemoryContext old = MemoryContextSwitchTo(context);
@@ -157,7 +157,7 @@ void ColdBlocksClose(ColdBlocks *blocks) {
 }
 
 BlockNumber ColdBlocksEstimate(Oid store) {
-  if (!OidIsValid(store) || GetStoreTotal == nullptr) return 0;
+  if (!OidIsValid(store)) return 0;
   return BlocksOf(std::max<int64_t>(0, GetStoreTotal(store, nullptr).rows));
 }
 

@@ -1,7 +1,8 @@
 #include "pg/table/rewrite.hpp"
 
 #include "pg/base/boundary.hpp"
-#include "pg/table/cold_weak.hpp"
+#include "pg/catalog/options.hpp"
+#include "pg/catalog/segment.hpp"
 #include "pg/table/delegation.hpp"
 #include "pg/table/scan.hpp"
 
@@ -33,8 +34,7 @@ using FileLocator = RelFileNode;
 /// pieces go with the TOAST table's file.
 void ForgetSegments(Relation relation) {
   const Oid store = relation->rd_rel->reltoastrelid;
-  if (OidIsValid(store) && RelationIsPermanent(relation) && DeleteStore != nullptr)
-    Enter([&] { DeleteStore(store); });
+  if (OidIsValid(store) && RelationIsPermanent(relation)) Enter([&] { DeleteStore(store); });
 }
 
 // CREATE TABLE comes here before the table has a store, TRUNCATE after.
@@ -59,6 +59,25 @@ void CopyForCluster(Relation old_table, Relation new_table, Relation index, bool
   });
 }
 
+/// A table goes, and its store with it. Comes before its rows leave the catalogs, but maybe after
+/// those of the extension did.
+void TableDropped(Oid relation_id) {
+  if (!IsTsextTable(relation_id)) return;
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation_id));
+  if (!HeapTupleIsValid(tuple)) return;
+  const Oid store = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->reltoastrelid;
+  ReleaseSysCache(tuple);
+  DeleteStore(store);
+}
+
+void ObjectAccessed(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
+                    void *argument) {
+  if (previous_object_access != nullptr)
+    previous_object_access(access, class_id, object_id, sub_id, argument);
+  if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0)
+    Enter([&] { TableDropped(object_id); });
+}
+
 }  // namespace
 
 void SetRewriteCallbacks(TableAmRoutine *routine) {
@@ -69,6 +88,7 @@ void SetRewriteCallbacks(TableAmRoutine *routine) {
 
 void InitRewrite() {
   previous_object_access = object_access_hook;
+  object_access_hook = ObjectAccessed;
 }
 
 }  // namespace tsext::pg

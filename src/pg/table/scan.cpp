@@ -173,16 +173,12 @@ Snapshot RegisterFreshSnapshot() {
 
 bool HasColdRows(Relation relation, Snapshot snapshot) {
   const Oid store = relation->rd_rel->reltoastrelid;
-  if (!OidIsValid(store) || HasSegments == nullptr) return false;
+  if (!OidIsValid(store)) return false;
   if (snapshot != InvalidSnapshot && IsMVCCSnapshot(snapshot)) return HasSegments(store, snapshot);
   Snapshot fresh = RegisterFreshSnapshot();
   const bool has = HasSegments(store, fresh);
   UnregisterSnapshot(fresh);
   return has;
-}
-
-bool IsTsextAccessMethod(Relation relation) {
-  return relation->rd_tableam != nullptr && relation->rd_tableam->scan_begin == ScanBegin;
 }
 
 void SetScanCallbacks(TableAmRoutine *routine) {

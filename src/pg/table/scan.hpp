@@ -54,9 +54,6 @@ Snapshot RegisterFreshSnapshot();
 /// Whether the table has any segment the snapshot sees.
 bool HasColdRows(Relation relation, Snapshot snapshot);
 
-/// Whether the relation is an open table of ours.
-bool IsTsextAccessMethod(Relation relation);
-
 /// Puts the callbacks of sequential scans into `routine`.
 void SetScanCallbacks(TableAmRoutine *routine);
 
