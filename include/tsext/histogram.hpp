@@ -41,6 +41,10 @@ constexpr uint32_t HistogramEntries(const HistogramBounds &bounds) noexcept {
 /// Returns kTooLarge when a count exceeds int64; `into` is undefined then.
 Status MergeHistogram(std::span<int64_t> into, std::span<const int64_t> from) noexcept;
 
+/// Copies the counts to 32-bit integers. out: of the same length.
+/// Returns kTooLarge when one does not fit; `out` is undefined then.
+Status NarrowHistogram(std::span<const int64_t> counts, std::span<int32_t> out) noexcept;
+
 /// Bytes of a histogram: f64 min, f64 max, i32 buckets, i64 counts[buckets + 2], little-endian,
 /// without padding.
 size_t HistogramSize(const HistogramBounds &bounds) noexcept;

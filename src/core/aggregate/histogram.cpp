@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace tsext {
 
@@ -39,6 +40,15 @@ Status MergeHistogram(std::span<int64_t> into, std::span<const int64_t> from) no
   for (size_t i = 0; i < into.size(); i++) {
     if (__builtin_add_overflow(into[i], from[i], &into[i]))
       return Status::TooLarge("count of a histogram exceeds the range of bigint");
+  }
+  return Status::Ok();
+}
+
+Status NarrowHistogram(std::span<const int64_t> counts, std::span<int32_t> out) noexcept {
+  for (size_t i = 0; i < counts.size(); i++) {
+    if (counts[i] > std::numeric_limits<int32_t>::max())
+      return Status::TooLarge("count of a histogram exceeds the range of integer");
+    out[i] = static_cast<int32_t>(counts[i]);
   }
   return Status::Ok();
 }

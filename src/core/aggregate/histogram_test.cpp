@@ -68,6 +68,15 @@ TEST(MergeHistogram, AddsAndTellsOverflow) {
   EXPECT_EQ(MergeHistogram(full, std::vector<int64_t>{0, 1, 0}).code(), StatusCode::kTooLarge);
 }
 
+TEST(NarrowHistogram, TellsWhatDoesNotFit) {
+  constexpr int64_t kGreatest = std::numeric_limits<int32_t>::max();
+  std::vector<int32_t> out(3);
+  ASSERT_TRUE(NarrowHistogram(std::vector<int64_t>{0, 7, kGreatest}, out).ok());
+  EXPECT_EQ(out, (std::vector<int32_t>{0, 7, std::numeric_limits<int32_t>::max()}));
+  EXPECT_EQ(NarrowHistogram(std::vector<int64_t>{0, 0, kGreatest + 1}, out).code(),
+            StatusCode::kTooLarge);
+}
+
 TEST(Histogram, RoundTrip) {
   for (const int32_t buckets : {1, 2, 1023, kMaxHistogramBuckets}) {
     const HistogramBounds bounds{-0.5, 1e300, buckets};

@@ -122,14 +122,19 @@ TSEXT_FUNCTION(tsext_histogram_deserialize) {
 TSEXT_FUNCTION(tsext_histogram_final) {
   HistogramState *state = StateArgument(fcinfo, 0);
   if (state == nullptr) PG_RETURN_NULL();
-  const std::span<int64_t> counts = state->all_counts();
-  auto *elements = static_cast<Datum *>(palloc(counts.size() * sizeof(Datum)));
-  for (size_t i = 0; i < counts.size(); i++) {
-    if (counts[i] > PG_INT32_MAX)
-      ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-                      errmsg("count of a histogram exceeds the range of integer")));
-    elements[i] = Int32GetDatum(static_cast<int32>(counts[i]));
-  }
-  PG_RETURN_ARRAYTYPE_P(construct_array(elements, static_cast<int>(counts.size()), INT4OID,
-                                        sizeof(int32), true, TYPALIGN_INT));
+  const std::span<const int64_t> counts = state->all_counts();
+  const int length = static_cast<int>(counts.size());
+  const Size size = ARR_OVERHEAD_NONULLS(1) + counts.size() * sizeof(int32_t);
+  auto *array = static_cast<ArrayType *>(palloc0(size));
+  SET_VARSIZE(array, size);
+  array->ndim = 1;
+  array->elemtype = INT4OID;
+  ARR_DIMS(array)[0] = length;
+  ARR_LBOUND(array)[0] = 1;
+  const Status status =
+      NarrowHistogram(counts, {reinterpret_cast<int32_t *>(ARR_DATA_PTR(array)), counts.size()});
+  if (!status.ok())
+    ereport(ERROR,
+            (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg_internal("%s", status.message())));
+  PG_RETURN_ARRAYTYPE_P(array);
 }
