@@ -53,8 +53,8 @@ constexpr CivilDay CivilOfDay(int64_t day) noexcept {
           static_cast<int32_t>(day_of_year - (153 * march_month + 2) / 5 + 1)};
 }
 
-static_assert(DayOfCivil({2000 * 12, 1}) == 0);
-static_assert(CivilOfDay(0).month == 2000 * 12 && CivilOfDay(0).day == 1);
+static_assert(DayOfCivil({24'000, 1}) == 0);
+static_assert(CivilOfDay(0).month == 24'000 && CivilOfDay(0).day == 1);
 
 /// The day in `month` that answers to `day`: the last one where the month is too short.
 int64_t DayInMonth(int64_t month, int32_t day) noexcept {
