@@ -67,7 +67,7 @@ char *TextOf(DefElem *definition) {
     auto *type = reinterpret_cast<TypeName *>(definition->arg);
     if (type->names != nullptr) return pstrdup(strVal(llast(type->names)));
   }
-  return defGetString(definition);
+  return pstrdup(defGetString(definition));
 }
 
 /// 'a, "B c"' as a list of names.
