@@ -12,6 +12,7 @@ extern "C" {
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/objectaccess.h"
 #include "catalog/objectaddress.h"
@@ -110,27 +111,64 @@ bool ReplaceName(List **names, const char *old_name, const char *new_name) {
   return found;
 }
 
-/// Follows a column to its new name, or forgets it. The command holds AccessExclusiveLock.
-void ReplaceColumn(Oid relation_id, const char *old_name, const char *new_name) {
-  Label *label = ReadLabel(relation_id);
-  bool changed = false;
+/// Follows a column to its new name, or forgets it (new_name = nullptr). True when the label named
+/// it.
+bool ReplaceColumn(Label *label, const char *old_name, const char *new_name) {
+  bool found = false;
   if (label->time_column != nullptr && strcmp(label->time_column, old_name) == 0) {
     label->time_column = new_name != nullptr ? pstrdup(new_name) : nullptr;
     if (new_name == nullptr) label->chunk_interval = nullptr;  // it was of the column's unit
-    changed = true;
+    found = true;
   }
-  changed = ReplaceName(&label->segment_by, old_name, new_name) || changed;
-  changed = ReplaceName(&label->order_by, old_name, new_name) || changed;
-  if (changed) WriteLabel(relation_id, label);
+  found = ReplaceName(&label->segment_by, old_name, new_name) || found;
+  return ReplaceName(&label->order_by, old_name, new_name) || found;
 }
 
-void ColumnAltered(Oid relation_id, AttrNumber attribute) {
+/// Names the time column that segments were cut by, if it was found by default so far: columns that
+/// are added or changed must not take its place. True when the label was changed.
+bool PinTimeColumn(Oid relation_id, Label *label) {
+  if (label->time_column != nullptr) return false;
+  // Still as before this command.
+  Relation relation = table_open(relation_id, NoLock);
+  const bool pin = HasSegments(relation->rd_rel->reltoastrelid, nullptr);
+  if (pin) {
+    const AttrNumber time = GetTableOptions(relation)->time_attribute;
+    label->time_column =
+        time == InvalidAttrNumber
+            ? pstrdup("")
+            : pstrdup(NameStr(TupleDescAttr(RelationGetDescr(relation), time - 1)->attname));
+  }
+  table_close(relation, NoLock);
+  return pin;
+}
+
+/// A column was added or altered. The command holds AccessExclusiveLock or changes nothing that
+/// matters here.
+void ColumnChanged(Oid relation_id, AttrNumber attribute) {
   if (!IsTsextTable(relation_id)) return;
+  // The label can be written once a command, and one command is about one column.
+  static Oid last_relation_id = InvalidOid;
+  static TransactionId last_transaction = InvalidTransactionId;
+  static CommandId last_command = InvalidCommandId;
+  const CommandId command = GetCurrentCommandId(false);
+  if (last_relation_id == relation_id && last_transaction == GetTopTransactionId() &&
+      last_command == command)
+    return;
+  // Another transaction is writing to the table, so this command is none that changes names or
+  // types.
+  if (!LockLabel(relation_id, LabelLock::kTry)) return;
+  Label *label = ReadLabel(relation_id);
+  bool changed = PinTimeColumn(relation_id, label);
   // The syscache has the name from before this command.
   const char *old_name = get_attname(relation_id, attribute, true);
   const char *new_name = NewestColumnName(relation_id, attribute);
   if (old_name != nullptr && new_name != nullptr && strcmp(old_name, new_name) != 0)
-    ReplaceColumn(relation_id, old_name, new_name);
+    changed = ReplaceColumn(label, old_name, new_name) || changed;
+  if (!changed) return;
+  WriteLabel(relation_id, label);
+  last_relation_id = relation_id;
+  last_transaction = GetTopTransactionId();
+  last_command = command;
 }
 
 void ColumnDropped(Oid relation_id, AttrNumber attribute) {
@@ -141,7 +179,8 @@ void ColumnDropped(Oid relation_id, AttrNumber attribute) {
     RefuseTimeColumn("drop", RelationGetRelationName(relation));
   table_close(relation, NoLock);
   const char *name = get_attname(relation_id, attribute, true);
-  if (name != nullptr) ReplaceColumn(relation_id, name, nullptr);
+  Label *label = ReadLabel(relation_id);
+  if (name != nullptr && ReplaceColumn(label, name, nullptr)) WriteLabel(relation_id, label);
 }
 
 /// A label on a table that is no longer ours would make its dump need tsext.
@@ -161,7 +200,8 @@ void RelationCreated(Oid relation_id) {
 
 void ObjectAccessed(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id) {
   if (class_id != RelationRelationId) return;
-  if (access == OAT_POST_ALTER && sub_id > 0) ColumnAltered(object_id, sub_id);
+  if (access == OAT_POST_ALTER && sub_id > 0) ColumnChanged(object_id, sub_id);
+  if (access == OAT_POST_CREATE && sub_id > 0) ColumnChanged(object_id, sub_id);
   if (access == OAT_POST_ALTER && sub_id == 0) RelationAltered(object_id);
   if (access == OAT_DROP && sub_id > 0) ColumnDropped(object_id, sub_id);
   if (access == OAT_POST_CREATE && sub_id == 0) RelationCreated(object_id);
