@@ -173,7 +173,7 @@ FROM unnest('{2024-11-03 03:59+00, 2024-11-03 04:30+00, 2024-11-03 05:30+00, 202
 -- Samoa left out 30 December 2011.
 SELECT t AS ts, t AT TIME ZONE 'Pacific/Apia' AS local, time_bucket('1 day', t, 'Pacific/Apia') AS day, time_bucket('2 days', t, 'Pacific/Apia', '2011-12-28 10:00+00') AS two_days
 FROM unnest('{2011-12-30 09:59+00, 2011-12-30 10:00+00, 2011-12-31 10:00+00}'::timestamptz[]) t;
--- abbreviations and POSIX rules are zones, as in AT TIME ZONE
+-- abbreviations and POSIX rules are zones, as in date_trunc
 SELECT z AS zone, time_bucket('1 day', timestamptz '2024-07-15 22:30+00', z) AS day,
        time_bucket('1 day', timestamptz '2024-07-15 22:30+00', z) = date_trunc('day', timestamptz '2024-07-15 22:30+00', z) AS like_date_trunc
 FROM unnest('{UTC, CET, EDT, MSK, UTC+3, EST5EDT, <+0330>-3:30, europe/berlin}'::text[]) z;
@@ -189,6 +189,23 @@ FROM unnest('{Europe/Berlin, America/New_York, Asia/Kolkata, Australia/Adelaide}
      (SELECT generate_series(timestamptz '2023-12-20 00:07+00', '2025-01-10 00:00+00', '41 minutes 17 seconds') t
       UNION ALL SELECT generate_series(timestamptz '1990-01-01 00:07+00', '2090-01-01 00:00+00', '13 days 05:41:17')) s
 GROUP BY z, unit, w ORDER BY z, w;
+
+-- Zones and times in any order: what a call keeps for the next one does no harm.
+SELECT count(*) AS times, count(*) FILTER (WHERE time_bucket('1 day', t, z) <> date_trunc('day', t, z)) AS differs
+FROM (SELECT t, z FROM generate_series(timestamptz '1970-01-01 00:00+00', '2040-01-01 00:00+00', '17 days 01:02:03') t,
+             unnest('{Europe/Berlin, America/New_York, CET, UTC, MSK, Asia/Kolkata}'::text[]) z ORDER BY md5(t::text || z)) s;
+DO $$
+DECLARE
+  z text;
+BEGIN
+  FOREACH z IN ARRAY '{UTC, "", "", Mars/Olympus, Mars/Olympus, Europe/Berlin}'::text[] LOOP
+    BEGIN
+      RAISE INFO 'zone "%": %', z, time_bucket('1 day', timestamptz '2024-07-15 12:00+00', z);
+    EXCEPTION WHEN invalid_parameter_value THEN
+      RAISE INFO '%', SQLERRM;
+    END;
+  END LOOP;
+END $$;
 
 -- The definition, spelt out: a bucket begins when the local clock first reaches its start. Zones with every kind of change, times a minute or five apart.
 CREATE TEMP TABLE clock AS

@@ -13,6 +13,7 @@ constexpr int64_t FloorDivide(int64_t value, int64_t divisor) noexcept {
 }
 
 constexpr int64_t FloorModulo(int64_t value, int64_t divisor) noexcept {
+  if (value >= 0 && value < divisor) return value;  // spares a division, which is all the cost
   const int64_t rest = value % divisor;
   return rest < 0 ? rest + divisor : rest;
 }

@@ -152,7 +152,7 @@ DateADT DateBucket(DateADT date, const Buckets &buckets) {
   return static_cast<DateADT>(*start);
 }
 
-TimestampTz ZoneTimestampBucket(TimestampTz time, const Interval &width, const Zone &zone,
+TimestampTz ZoneTimestampBucket(TimestampTz time, const Interval &width, Zone &zone,
                                 const TimestampTz *origin, const Interval *offset) {
   Timestamp local_origin = 0;
   if (origin != nullptr)
@@ -213,7 +213,7 @@ TSEXT_FUNCTION(tsext_time_bucket_timestamp_offset) {
 TSEXT_FUNCTION(tsext_time_bucket_zone) {
   if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2)) PG_RETURN_NULL();
   const TimestampTz time = PG_GETARG_TIMESTAMPTZ(1);
-  const Zone zone = FindZone(PG_GETARG_TEXT_PP(2), time);
+  Zone &zone = *FindZone(fcinfo, PG_GETARG_TEXT_PP(2));
   const TimestampTz origin = PG_ARGISNULL(3) ? 0 : PG_GETARG_TIMESTAMPTZ(3);
   const Interval *offset = PG_ARGISNULL(4) ? nullptr : PG_GETARG_INTERVAL_P(4);
   PG_RETURN_TIMESTAMPTZ(ZoneTimestampBucket(time, *PG_GETARG_INTERVAL_P(0), zone,

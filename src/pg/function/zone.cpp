@@ -18,12 +18,6 @@ constexpr int64_t kLookback = 8 * USECS_PER_DAY;
 constexpr int64_t kForever = std::numeric_limits<int64_t>::max();
 constexpr int64_t kEpochSeconds = (int64_t{POSTGRES_EPOCH_JDATE} - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
 
-/// A run of instants with one offset: local time = instant + offset.
-struct Era {
-  int64_t offset;
-  int64_t end;  // the first instant of the next era, or kForever
-};
-
 [[noreturn]] void ReportOutOfRange() {
   ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
   pg_unreachable();
@@ -35,8 +29,9 @@ int64_t AddOrReport(int64_t a, int64_t b) {
   return sum;
 }
 
-Era EraAt(const Zone &zone, int64_t time) {
-  if (zone.rules == nullptr) return {zone.offset_us, kForever};
+/// The era that holds `time`.
+Era EraAt(Zone &zone, int64_t time) {
+  if (time >= zone.era.begin && time < zone.era.end) return zone.era;
   const int64_t second = time / USECS_PER_SEC - (time % USECS_PER_SEC < 0 ? 1 : 0);
   const pg_time_t unix_second = second + kEpochSeconds;
   long offset_before;
@@ -47,15 +42,15 @@ Era EraAt(const Zone &zone, int64_t time) {
   const int found = pg_next_dst_boundary(&unix_second, &offset_before, &is_dst_before, &boundary,
                                          &offset_after, &is_dst_after, zone.rules);
   if (found < 0) ReportOutOfRange();
-  Era era{offset_before * USECS_PER_SEC, kForever};
   int64_t end;
-  if (found > 0 && !__builtin_mul_overflow(boundary - kEpochSeconds, USECS_PER_SEC, &end))
-    era.end = end;
-  return era;
+  if (found == 0 || __builtin_mul_overflow(boundary - kEpochSeconds, USECS_PER_SEC, &end))
+    end = kForever;
+  zone.era = {time, end, offset_before * USECS_PER_SEC};
+  return zone.era;
 }
 
 /// The first instant at which the local clock shows `local` or later.
-int64_t FirstInstant(const Zone &zone, int64_t local) {
+int64_t FirstInstant(Zone &zone, int64_t local) {
   int64_t begin = local - kLookback;
   Era era = EraAt(zone, begin);
   while (local - era.offset >= era.end) {
@@ -67,35 +62,42 @@ int64_t FirstInstant(const Zone &zone, int64_t local) {
 
 }  // namespace
 
-Zone FindZone(text *name, TimestampTz time) {
+Zone *FindZone(FunctionCallInfo fcinfo, text *name) {
   char zone_name[TZ_STRLEN_MAX + 1];
   text_to_cstring_buffer(name, zone_name, sizeof zone_name);
+  auto *zone = static_cast<Zone *>(fcinfo->flinfo->fn_extra);
+  if (zone == nullptr) {
+    zone = static_cast<Zone *>(MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Zone)));
+    fcinfo->flinfo->fn_extra = zone;
+  } else if (zone->name[0] != '\0' && strcmp(zone->name, zone_name) == 0) {
+    return zone;
+  }
+  *zone = Zone{};  // without a name it is never found, should an error end this call below
   char *lower = downcase_truncate_identifier(zone_name, static_cast<int>(strlen(zone_name)), false);
   int type;
   int offset = 0;
   pg_tz *rules = nullptr;
   TSEXT_DECODE_ZONE_ABBREVIATION(lower, type, offset, rules);
   pfree(lower);
-  if (type == TZ || type == DTZ) return {nullptr, offset * USECS_PER_SEC};
-  if (type == DYNTZ) {
-    int is_dst;
-    const int west = DetermineTimeZoneAbbrevOffsetTS(time, zone_name, rules, &is_dst);
-    return {nullptr, -west * USECS_PER_SEC};
+  if (type == TZ || type == DTZ) {
+    zone->era = {PG_INT64_MIN, kForever, offset * USECS_PER_SEC};
+  } else {
+    zone->rules = type == DYNTZ ? rules : pg_tzset(zone_name);
+    if (zone->rules == nullptr)
+      ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                      errmsg("time zone \"%s\" not recognized", zone_name)));
   }
-  rules = pg_tzset(zone_name);
-  if (rules == nullptr)
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                    errmsg("time zone \"%s\" not recognized", zone_name)));
-  return {rules, 0};
+  strlcpy(zone->name, zone_name, sizeof zone->name);
+  return zone;
 }
 
-Timestamp LocalTime(const Zone &zone, TimestampTz time) {
+Timestamp LocalTime(Zone &zone, TimestampTz time) {
   const int64_t local = AddOrReport(time, EraAt(zone, time).offset);
   if (!IS_VALID_TIMESTAMP(local)) ReportOutOfRange();
   return local;
 }
 
-TimestampTz ZoneBucket(const Zone &zone, TimestampTz time, int64_t width_us,
+TimestampTz ZoneBucket(Zone &zone, TimestampTz time, int64_t width_us,
                        Timestamp (*start_of)(Timestamp local, const void *context),
                        const void *context) {
   const int64_t first = time - kLookback;
