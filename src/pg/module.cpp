@@ -8,6 +8,7 @@
 #include "pg/table/analyze.hpp"
 #include "pg/table/delegation.hpp"
 #include "pg/table/rewrite.hpp"
+#include "pg/table/vacuum.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -22,6 +23,7 @@ void _PG_init(void) {
     tsext::pg::InitDelegation();
     tsext::pg::InitAnalyze();
     tsext::pg::InitRewrite();
+    tsext::pg::InitVacuum();
     tsext::pg::InitPlanner();
   });
 }

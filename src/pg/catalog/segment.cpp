@@ -17,6 +17,7 @@ extern "C" {
 #include "access/parallel.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "commands/sequence.h"
 #include "commands/trigger.h"
@@ -405,6 +406,28 @@ bool DeleteSegment(const SegmentRow *row, CommandId cid) {
       heap_delete(directory, &tid, cid, InvalidSnapshot, false, &failure, false);
   table_close(directory, NoLock);
   return result == TM_Ok;
+}
+
+void UpdateSegmentPieces(const SegmentRow *row) {
+  Relation directory = table_open(CatalogRelation("segment"), RowExclusiveLock);
+  CheckRowIsThere(directory, row);
+  HeapTupleData old_tuple;
+  old_tuple.t_self = row->tid;
+  Buffer buffer;
+  if (!heap_fetch(directory, SnapshotAny, &old_tuple, &buffer, false))
+    elog(ERROR, "directory row of segment %d of store %u has gone", row->seg, row->store);
+  Datum values[kSegmentAttributes] = {};
+  bool nulls[kSegmentAttributes] = {};
+  bool replace[kSegmentAttributes] = {};
+  values[kSegmentPiecePages - 1] = PointerGetDatum(row->piece_pages);
+  nulls[kSegmentPiecePages - 1] = row->piece_pages == nullptr;
+  replace[kSegmentPiecePages - 1] = true;
+  HeapTuple tuple =
+      heap_modify_tuple(&old_tuple, RelationGetDescr(directory), values, nulls, replace);
+  ReleaseBuffer(buffer);
+  CatalogTupleUpdate(directory, &tuple->t_self, tuple);
+  heap_freetuple(tuple);
+  table_close(directory, NoLock);
 }
 
 void DeleteStore(Oid store) {

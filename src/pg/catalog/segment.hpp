@@ -55,6 +55,9 @@ bool HasSegments(Oid store, Snapshot snapshot);
 void InsertSegment(SegmentRow *row, CommandId cid);
 /// Deletes a directory row. Returns false when someone else did already (or is about to).
 bool DeleteSegment(const SegmentRow *row, CommandId cid);
+/// Writes row->piece_pages into the directory row: a new version of it, so old snapshots keep the
+/// old hint. For a rewrite that copied the pieces to another file.
+void UpdateSegmentPieces(const SegmentRow *row);
 /// Deletes all directory, tombstone and total rows of a store (TRUNCATE, DROP, rewrite).
 void DeleteStore(Oid store);
 

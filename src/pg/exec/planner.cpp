@@ -2,6 +2,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/catalog/options.hpp"
+#include "pg/catalog/segment.hpp"
 
 extern "C" {
 #include "access/table.h"
@@ -17,28 +18,34 @@ namespace {
 
 get_relation_info_hook_type previous_get_relation_info = nullptr;
 
-/// Whether no row of the table can ever be cold while it is as it is; any change of that makes
-/// plans invalid. Tables that are not permanent are never compressed, and one with a valid unique
-/// index neither: compaction passes it by, and the index is refused while there are cold rows.
-bool IsAlwaysHot(Relation relation, const RelOptInfo *rel) {
-  if (relation->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT) return true;
+/// Whether all rows of the table are hot now. Tables that are not permanent are never compressed,
+/// and one with a valid unique index neither: compaction passes it by, and the index is refused
+/// while there are cold rows. For others it may change at any time. The first compaction makes
+/// plans invalid, and RefuseColdRows() stops one that escapes.
+bool IsHot(Relation relation, const RelOptInfo *rel) {
+  if (!RelationIsPermanent(relation)) return true;
   ListCell *cell;
   foreach (cell, rel->indexlist)
     if (lfirst_node(IndexOptInfo, cell)->unique) return true;
-  return false;
+  return !HasSegments(relation->rd_rel->reltoastrelid, nullptr);
 }
 
-/// Indexes hold the hot rows only, so a path over one would lose the cold ones.
-void ForgetIndexes(Oid relation_id, RelOptInfo *rel) {
+/// Indexes and the heap's tuple ids are of the hot rows only, so a path over them would lose the
+/// cold ones.
+void ForgetHotPaths(Oid relation_id, RelOptInfo *rel) {
   Relation relation = table_open(relation_id, NoLock);
-  if (IsTsextRelation(relation) && !IsAlwaysHot(relation, rel)) rel->indexlist = NIL;
+  if (IsTsextRelation(relation) && !IsHot(relation, rel)) {
+    rel->indexlist = NIL;
+    rel->amflags &= ~static_cast<uint32>(AMFLAG_HAS_TID_RANGE);
+  }
   table_close(relation, NoLock);
 }
 
 void GetRelationInfo(PlannerInfo *root, Oid relation_id, bool is_parent, RelOptInfo *rel) {
   if (previous_get_relation_info != nullptr)
     previous_get_relation_info(root, relation_id, is_parent, rel);
-  if (!is_parent && rel->indexlist != NIL) Enter([&] { ForgetIndexes(relation_id, rel); });
+  if (!is_parent && (rel->indexlist != NIL || rel->amflags != 0))
+    Enter([&] { ForgetHotPaths(relation_id, rel); });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "pg/table/row.hpp"
 #include "pg/table/sample.hpp"
 #include "pg/table/scan.hpp"
+#include "pg/table/vacuum.hpp"
 
 extern "C" {
 #include "catalog/pg_am_d.h"
@@ -25,6 +26,7 @@ TableAmRoutine MakeRoutine() {
   tsext::pg::SetRewriteCallbacks(&routine);
   tsext::pg::SetAnalyzeCallbacks(&routine);
   tsext::pg::SetSampleCallbacks(&routine);
+  tsext::pg::SetVacuumCallbacks(&routine);
   return routine;
 }
 

@@ -1,18 +1,24 @@
 #include "pg/table/rewrite.hpp"
 
+#include <cstddef>
+
 #include "pg/base/boundary.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
 #include "pg/table/delegation.hpp"
 #include "pg/table/scan.hpp"
+#include "pg/table/store.hpp"
 
 extern "C" {
+#include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 }
 
@@ -50,6 +56,40 @@ void NontransactionalTruncate(Relation relation) {
   ForgetSegments(relation);
 }
 
+/// Copies the pieces of all live segments to the file that becomes the store's. The TOAST table
+/// keeps its OID, so directory rows and value ids stay; where the pieces are is new.
+void CopySegments(Relation old_table, Relation new_table) {
+  const Oid store = old_table->rd_rel->reltoastrelid;
+  Snapshot snapshot = RegisterFreshSnapshot();
+  int count;
+  SegmentRow *segments = LoadSegments(store, kTimeMinimum, kTimeMaximum, snapshot, &count);
+  if (count > 0) {
+    if (new_table->rd_toastoid != store)
+      elog(ERROR, "rewrite of table \"%s\" does not keep its TOAST table",
+           RelationGetRelationName(old_table));
+    Relation old_toast = table_open(store, AccessShareLock);
+    Relation new_toast = table_open(new_table->rd_rel->reltoastrelid, RowExclusiveLock);
+    MemoryContext context =
+        AllocSetContextCreate(CurrentMemoryContext, "tsext segment copy", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext outer = MemoryContextSwitchTo(context);
+    for (int i = 0; i < count; i++) {
+      CHECK_FOR_INTERRUPTS();
+      SegmentRow row = segments[i];
+      const auto size = static_cast<size_t>(row.nbytes);
+      auto *data = static_cast<std::byte *>(palloc_extended(size, MCXT_ALLOC_HUGE));
+      StoreRead(old_toast, &row, snapshot, 0, size, data);
+      StoreAppend(new_toast, &row, data, size, GetCurrentCommandId(true));
+      UpdateSegmentPieces(&row);
+      MemoryContextReset(context);
+    }
+    MemoryContextSwitchTo(outer);
+    MemoryContextDelete(context);
+    table_close(new_toast, NoLock);
+    table_close(old_toast, NoLock);
+  }
+  UnregisterSnapshot(snapshot);
+}
+
 void CopyForCluster(Relation old_table, Relation new_table, Relation index, bool use_sort,
                     TransactionId oldest_xmin, TransactionId *xid_cutoff, MultiXactId *multi_cutoff,
                     double *tuples, double *vacuumed, double *recently_dead) {
@@ -57,6 +97,8 @@ void CopyForCluster(Relation old_table, Relation new_table, Relation index, bool
     Heap()->relation_copy_for_cluster(old_table, new_table, index, use_sort, oldest_xmin,
                                       xid_cutoff, multi_cutoff, tuples, vacuumed, recently_dead);
   });
+  if (OidIsValid(old_table->rd_rel->reltoastrelid) && RelationIsPermanent(old_table))
+    Enter([&] { CopySegments(old_table, new_table); });
 }
 
 /// A table goes, and its store with it. Comes before its rows leave the catalogs, but maybe after

@@ -42,6 +42,13 @@ bool FetchColdRow(Relation relation, ItemPointer tid, Snapshot snapshot, TupleTa
   return found;
 }
 
+// An index scan sees hot rows only. CLUSTER is the one caller that wants just those.
+IndexFetchTableData *IndexFetchBegin(Relation relation) {
+  if (!IsDelegated(relation))
+    RefuseColdRows(relation, ActiveSnapshotSet() ? GetActiveSnapshot() : InvalidSnapshot);
+  return Heap()->index_fetch_begin(relation);
+}
+
 // No index holds a cold row. If one did, answering "not there" for good would lose it silently.
 bool IndexFetchTuple(IndexFetchTableData *scan, ItemPointer tid, Snapshot snapshot,
                      TupleTableSlot *slot, bool *call_again, bool *all_dead) {
@@ -123,6 +130,7 @@ TM_Result TupleLock(Relation relation, ItemPointer tid, Snapshot snapshot, Tuple
 }  // namespace
 
 void SetRowCallbacks(TableAmRoutine *routine) {
+  routine->index_fetch_begin = IndexFetchBegin;
   routine->index_fetch_tuple = IndexFetchTuple;
   routine->tuple_fetch_row_version = FetchRowVersion;
   routine->tuple_tid_valid = TupleTidValid;

@@ -55,6 +55,8 @@ TableScanDesc ScanBegin(Relation relation, Snapshot snapshot, int nkeys, ScanKey
                         ParallelTableScanDesc shared, uint32 flags) {
   // Heap takes the predicate lock of a SERIALIZABLE transaction on the whole relation, which covers
   // the cold rows too.
+  if ((flags & (SO_TYPE_BITMAPSCAN | SO_TYPE_TIDRANGESCAN)) != 0)
+    RefuseColdRows(relation, snapshot);
   const bool is_heaps = IsDelegated(relation) && snapshot == SnapshotAny;
   TableScanDesc heap = Delegate(
       relation, [&] { return Heap()->scan_begin(relation, snapshot, nkeys, keys, shared, flags); });
@@ -181,6 +183,16 @@ bool HasColdRows(Relation relation, Snapshot snapshot) {
   return has;
 }
 
+void RefuseColdRows(Relation relation, Snapshot snapshot) {
+  if (!RelationIsPermanent(relation)) return;
+  if (!Enter([&] { return HasColdRows(relation, snapshot); })) return;
+  ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                  errmsg("could not use an index of table \"%s\" due to concurrent compression",
+                         RelationGetRelationName(relation)),
+                  errdetail("The plan was made when no row of the table was compressed."),
+                  errhint("The transaction might succeed if retried.")));
+}
+
 void SetScanCallbacks(TableAmRoutine *routine) {
   routine->scan_begin = ScanBegin;
   routine->scan_end = ScanEnd;
@@ -189,14 +201,8 @@ void SetScanCallbacks(TableAmRoutine *routine) {
   routine->parallelscan_estimate = ParallelScanEstimate;
   routine->parallelscan_initialize = ParallelScanInitialize;
   routine->parallelscan_reinitialize = ParallelScanReinitialize;
-  // A table without them gets no TID range scans and no bitmap scans: both would lose the cold
-  // rows.
-  routine->scan_set_tidrange = nullptr;
-  routine->scan_getnextslot_tidrange = nullptr;
-#if PG_VERSION_NUM < 180000
-  routine->scan_bitmap_next_block = nullptr;
-#endif
-  routine->scan_bitmap_next_tuple = nullptr;
+  // Bitmap and TID range scans are heap's, on heap's descriptor: they exist only while nothing is
+  // cold.
 }
 
 }  // namespace tsext::pg

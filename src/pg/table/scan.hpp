@@ -54,6 +54,12 @@ Snapshot RegisterFreshSnapshot();
 /// Whether the table has any segment the snapshot sees.
 bool HasColdRows(Relation relation, Snapshot snapshot);
 
+/// Raises 40001 when the table has cold rows that `snapshot` sees: called by what reads hot rows
+/// only (index, bitmap and TID range scans). The planner makes such plans while nothing is cold;
+/// one that was made just before the first compaction must not run after it. A retry gets a new
+/// plan.
+void RefuseColdRows(Relation relation, Snapshot snapshot);
+
 /// Puts the callbacks of sequential scans into `routine`.
 void SetScanCallbacks(TableAmRoutine *routine);
 
