@@ -103,7 +103,7 @@ build_sanitized() {
 
 layer_style() {
   check "includes point down only" python3 test/check_layers.py
-  check "clang-format" bash -c 'git ls-files -z "*.cpp" "*.hpp" "*.inc" | xargs -0 clang-format-14 --dry-run -Werror'
+  check "clang-format" bash -c 'find src include bench test -name "*.[ch]pp" -print0 -o -name "*.inc" -print0 | xargs -0 clang-format-14 --dry-run -Werror'
   check "clang-tidy" python3 test/clang_tidy.py
 }
 
@@ -126,7 +126,7 @@ layer_core() {
 
 layer_fuzz() {
   local targets target seconds
-  mapfile -t targets < <(git ls-files 'src/core/*_fuzz.cpp' | xargs -r -n1 basename -s .cpp | sort)
+  mapfile -t targets < <(find src/core -name '*_fuzz.cpp' -exec basename -s .cpp {} + | LC_ALL=C sort)
   [ ${#targets[@]} -gt 0 ] || { failed "there are no fuzz targets"; return; }
   check "build" build_sanitized "${targets[@]}" || return
   seconds=$(((${TSEXT_FUZZ_SECONDS:-80} + ${#targets[@]} - 1) / ${#targets[@]}))
