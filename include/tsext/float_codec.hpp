@@ -1,12 +1,15 @@
 #pragma once
 
-// Floating point: ALP into the integer path, segment dictionary, sortable bit pattern, ALP-RD, raw.
-// Bit-exact always.
+// Floating point: ALP into the integer path, single precision in double, segment dictionary,
+// sortable bit pattern, split (ALP-RD). Bit-exact always. The bytes are specified in
+// src/core/README.md, "Float stream".
 
+#include <array>
 #include <memory_resource>
 #include <span>
 
 #include "tsext/bytes.hpp"
+#include "tsext/integer_codec.hpp"
 #include "tsext/status.hpp"
 #include "tsext/types.hpp"
 
@@ -22,19 +25,42 @@ void EncodeFloats(std::span<const float> values, Level level, ByteBuffer &out);
 template <typename T>
 class FloatStream {
  public:
-  explicit FloatStream(std::pmr::memory_resource *memory);
+  explicit FloatStream(std::pmr::memory_resource *memory) : integers_(memory), low_(memory) {}
   FloatStream(const FloatStream &) = delete;
   FloatStream &operator=(const FloatStream &) = delete;
 
   Status Open(ByteSpan bytes, uint32_t count);
-  uint32_t count() const noexcept { return count_; }
+  uint32_t count() const noexcept { return integers_.count(); }
   Status Decode(uint32_t index, T *out);
+  /// A word for tsext.columns: "alp", "bits", "split", "dictionary", "constant", with "+zstd" in
+  /// COLD.
   const char *EncodingName() const noexcept;
 
  private:
-  ByteSpan bytes_;
-  uint32_t count_ = 0;
-  // the implementer adds what it needs
+  static constexpr uint32_t kMaxScales = 5;
+
+  Status OpenAlp(ByteSpan bytes, uint32_t count);
+  /// U: the precision the values are stored in.
+  template <typename U>
+  Status DecodeAs(uint32_t index, U *out);
+  template <typename U>
+  Status DecodeAlp(uint32_t index, U *out);
+  template <typename U>
+  Status DecodeBits(uint32_t index, U *out);
+  template <typename U>
+  Status PatchExceptions(uint32_t index, U *out) const noexcept;
+
+  IntegerStream integers_;  // ALP: the integers; bits: the patterns; split: their high parts
+  IntegerStream low_;       // split: the low parts
+  uint8_t layout_ = 0;
+  uint8_t low_width_ = 0;
+  bool narrow_ = false;  // doubles stored as floats
+
+  // ALP: powers of ten, which of them each vector uses, and its exceptions.
+  uint32_t scale_count_ = 0;
+  std::array<uint8_t, kMaxScales> exponents_, factors_;
+  ByteSpan scale_indexes_, exception_sizes_, exceptions_;
+  std::array<uint32_t, kMaxVectorsPerSegment + 1> exception_begins_;
 };
 
 }  // namespace tsext

@@ -1,5 +1,7 @@
 #include "tsext/kernels.hpp"
 
+#include "core/codec/kernel_table.hpp"
+
 namespace tsext {
 
 namespace {
@@ -26,6 +28,17 @@ SimdLevel SetSimdLevel(SimdLevel level) noexcept {
 
 SimdLevel CurrentSimdLevel() noexcept {
   return current_level == SimdLevel::kAuto ? SetSimdLevel(SimdLevel::kAuto) : current_level;
+}
+
+const KernelTable &Kernels() noexcept {
+  switch (CurrentSimdLevel()) {
+    case SimdLevel::kV4:
+      return kKernelsV4;
+    case SimdLevel::kV3:
+      return kKernelsV3;
+    default:
+      return kKernelsV1;
+  }
 }
 
 }  // namespace tsext

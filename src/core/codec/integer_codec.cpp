@@ -1,0 +1,475 @@
+#include "tsext/integer_codec.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+#include <string_view>
+
+#include "core/codec/bit_stream.hpp"
+#include "core/codec/integer_layout.hpp"
+#include "core/codec/kernel_table.hpp"
+#include "core/codec/patched.hpp"
+#include "core/codec/zstd_frame.hpp"
+
+namespace tsext {
+
+// ---- writing ----
+
+namespace {
+
+using Integers = std::pmr::vector<int64_t>;
+
+/// COLD must save this much over HOT to be worth its decoding.
+constexpr size_t kColdSavingPercent = 8;
+/// Runs that cost less than this many bits a value are taken without looking further.
+constexpr uint32_t kRowsPerCheapJump = 512;
+constexpr uint32_t kSampleSize = 2048;
+
+/// The values' greatest common divisor after taking off the first, with the quotients in `values`;
+/// they are unchanged when it is 1.
+Scaling DivideByGcd(std::span<int64_t> values) {
+  const auto at = [&](size_t i) { return static_cast<uint64_t>(values[i]); };
+  const auto min = static_cast<uint64_t>(*std::min_element(values.begin(), values.end()));
+  uint64_t divisor = 0;
+  for (size_t i = 0; i < values.size() && divisor != 1; i++) {
+    const uint64_t distance = at(i) - min;
+    // A division a value is slow; most values are multiples of what the ones before had in common.
+    if (divisor == 0 || distance % divisor != 0) divisor = std::gcd(divisor, distance);
+  }
+  if (divisor <= 1) return {};
+  for (int64_t &value : values)
+    value = static_cast<int64_t>((static_cast<uint64_t>(value) - min) / divisor);
+  return {.scale = divisor, .offset = min};
+}
+
+/// Open addressing over the distinct values of a segment.
+class DistinctTable {
+ public:
+  DistinctTable(uint32_t limit, std::pmr::memory_resource *memory)
+      : slots_(std::bit_ceil(size_t{limit} * 2 + 2), kFree, memory),
+        values_(memory),
+        limit_(limit) {}
+
+  /// The index of `value` in order of appearance; false when it would be one too many.
+  bool Insert(int64_t value, uint32_t &index) {
+    const size_t mask = slots_.size() - 1;
+    size_t at =
+        static_cast<size_t>((static_cast<uint64_t>(value) * 0x9E3779B97F4A7C15) >> 32) & mask;
+    for (; slots_[at] != kFree; at = (at + 1) & mask) {
+      if (values_[slots_[at]] == value) {
+        index = slots_[at];
+        return true;
+      }
+    }
+    if (values_.size() == limit_) return false;
+    index = static_cast<uint32_t>(values_.size());
+    slots_[at] = index;
+    values_.push_back(value);
+    return true;
+  }
+  const Integers &values() const noexcept { return values_; }
+
+ private:
+  static constexpr uint32_t kFree = ~uint32_t{0};
+  std::pmr::vector<uint32_t> slots_;
+  Integers values_;
+  uint32_t limit_;
+};
+
+/// Whether a dictionary might beat the `bytes` that the values take without one: a guess from a
+/// sample that errs on the side of trying.
+bool DictionaryMayHelp(std::span<const int64_t> values, uint32_t count, size_t bytes,
+                       std::pmr::memory_resource *memory) {
+  const uint32_t stride = std::max(1U, count / kSampleSize);
+  const uint32_t sampled = (count + stride - 1) / stride;
+  DistinctTable table(sampled, memory);
+  int64_t min = values[0];
+  int64_t max = values[0];
+  for (uint32_t i = 0; i < count; i += stride) {
+    uint32_t index;
+    (void)table.Insert(values[i], index);
+    min = std::min(min, values[i]);
+    max = std::max(max, values[i]);
+  }
+  const auto distinct = static_cast<uint32_t>(table.values().size());
+  // Were more than half of all rows distinct, a sample would hold few equal values.
+  const double pairs = static_cast<double>(sampled) * sampled / 2;
+  if (stride > 1 && sampled - distinct < pairs / count / 2) return false;
+  if (stride == 1 && distinct > count / 2) return false;
+  // Codes are narrower than values only when the values leave gaps.
+  const uint64_t range = static_cast<uint64_t>(max) - static_cast<uint64_t>(min);
+  if (range / 2 < distinct) return false;
+  return bytes * 8 > count;
+}
+
+void AppendPlain(ByteBuffer &out, Integers &values, uint32_t count, Level level, Scaling scaling) {
+  const size_t begin = out.size();
+  AppendVectors(out, values, count, scaling);
+  if (level != Level::kCold) return;
+  ByteBuffer planes(out.get_allocator());
+  if (AppendPlanes(planes, values, count, scaling) &&
+      planes.size() * 100 <= (out.size() - begin) * (100 - kColdSavingPercent)) {
+    out.resize(begin);
+    AppendBytes(out, planes);
+  }
+}
+
+void PadToVector(Integers &values) {
+  const size_t whole = (values.size() + kVectorSize - 1) / kVectorSize * kVectorSize;
+  values.resize(whole, values.back());
+}
+
+/// A stream without dictionary. values: padded.
+void AppendNumbers(ByteBuffer &out, Integers &values, uint32_t count, Level level) {
+  const size_t begin = out.size();
+  const bool runs = AppendRuns(out, values, count, count / 16);
+  const size_t runs_size = out.size() - begin;
+  if (runs && runs_size <= 64 + size_t{count} / kRowsPerCheapJump * 10) return;
+  const Scaling scaling = DivideByGcd(values);
+  AppendPlain(out, values, count, level, scaling);
+  const size_t plain_size = out.size() - begin - runs_size;
+  if (!runs) return;
+  if (runs_size <= plain_size) {
+    out.resize(begin + runs_size);
+  } else {
+    out.erase(out.begin() + static_cast<ptrdiff_t>(begin),
+              out.begin() + static_cast<ptrdiff_t>(begin + runs_size));
+  }
+}
+
+/// False, with nothing appended, when more than half the values are distinct.
+bool AppendDictionary(ByteBuffer &out, std::span<const int64_t> values, Level level) {
+  std::pmr::memory_resource *memory = out.get_allocator().resource();
+  const auto count = static_cast<uint32_t>(values.size());
+  DistinctTable table(count / 2, memory);
+  Integers codes(count, memory);
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t index;
+    if (!table.Insert(values[i], index)) return false;
+    codes[i] = index;
+  }
+  // Codes in the order of their values, so that neighbours stay neighbours.
+  const Integers &unsorted = table.values();
+  const auto distinct = static_cast<uint32_t>(unsorted.size());
+  std::pmr::vector<uint32_t> order(distinct, memory);
+  std::iota(order.begin(), order.end(), 0U);
+  std::sort(order.begin(), order.end(),
+            [&](uint32_t a, uint32_t b) { return unsorted[a] < unsorted[b]; });
+  Integers sorted(distinct, memory);
+  std::pmr::vector<uint32_t> rank(distinct, memory);
+  for (uint32_t i = 0; i < distinct; i++) {
+    sorted[i] = unsorted[order[i]];
+    rank[order[i]] = i;
+  }
+  for (int64_t &code : codes) code = rank[static_cast<size_t>(code)];
+  PadToVector(sorted);
+  PadToVector(codes);
+
+  Append(out, IntegerLayout::kDictionary);
+  Append(out, distinct);
+  const size_t size_at = out.size();
+  Append(out, uint32_t{0});
+  AppendNumbers(out, sorted, distinct, level);
+  const auto size = static_cast<uint32_t>(out.size() - size_at - sizeof(uint32_t));
+  std::memcpy(out.data() + size_at, &size, sizeof size);
+  AppendNumbers(out, codes, count, level);
+  return true;
+}
+
+}  // namespace
+
+void EncodeIntegers(std::span<const int64_t> values, Level level, ByteBuffer &out) {
+  std::pmr::memory_resource *memory = out.get_allocator().resource();
+  const auto count = static_cast<uint32_t>(values.size());
+  const size_t begin = out.size();
+  Integers padded(memory);
+  padded.reserve(values.size() + kVectorSize);
+  padded.assign(values.begin(), values.end());
+  PadToVector(padded);
+  AppendNumbers(out, padded, count, level);
+  const size_t size = out.size() - begin;
+  // Differences of few values may be narrower as codes even where the numbers were divided.
+  if (!DictionaryMayHelp(padded, count, size, memory)) return;
+  ByteBuffer dictionary(out.get_allocator());
+  if (AppendDictionary(dictionary, values, level) && dictionary.size() < size) {
+    out.resize(begin);
+    AppendBytes(out, dictionary);
+  }
+}
+
+// ---- reading ----
+
+Status IntegerBody::Open(ByteSpan bytes, uint32_t count) {
+  if (count == 0 || count > kMaxSegmentRows)
+    return Status::Invalid("an integer stream holds 1 to 61440 values");
+  count_ = count;
+  scaled_ = false;
+  scale_ = 1;
+  offset_ = 0;
+  loaded_group_ = kMaxGroups;
+  if (bytes.empty()) return Status::Corrupt("an integer stream is empty");
+  layout_ = static_cast<uint8_t>(bytes[0]);
+  switch (static_cast<IntegerLayout>(layout_)) {
+    case IntegerLayout::kVectors:
+      return OpenVectors(bytes.subspan(1));
+    case IntegerLayout::kRuns:
+      return OpenRuns(bytes.subspan(1));
+    case IntegerLayout::kPlanes:
+      return OpenPlanes(bytes.subspan(1));
+    case IntegerLayout::kDictionary:
+      return Status::Corrupt("a dictionary of integers holds another one");
+  }
+  return Status::Unsupported("the layout of an integer stream is unknown to this version of tsext");
+}
+
+Status IntegerBody::OpenVectors(ByteSpan bytes) {
+  const Status corrupt = Status::Corrupt("the directory of an integer stream is damaged");
+  ByteReader reader(bytes);
+  uint8_t flags;
+  if (!reader.Read(flags) || !reader.Read(exception_size_width_) || !reader.Read(base_width_) ||
+      !reader.Read(delta_base_width_)) {
+    return corrupt;
+  }
+  if ((flags & ~kScaledFlag) != 0 || exception_size_width_ > 2 || base_width_ > 8 ||
+      delta_base_width_ > 8) {
+    return corrupt;
+  }
+  scaled_ = (flags & kScaledFlag) != 0;
+  if (scaled_ && (!reader.Read(scale_) || !reader.Read(offset_))) return corrupt;
+  const uint32_t vectors = VectorCount();
+  if (!reader.Read(base_min_) || !reader.Read(delta_base_min_) ||
+      !reader.ReadBytes(vectors, modes_) ||
+      !reader.ReadBytes(size_t{vectors} * exception_size_width_, exception_sizes_) ||
+      !reader.ReadBytes(size_t{vectors} * base_width_, bases_) ||
+      !reader.ReadBytes(size_t{vectors} * delta_base_width_, delta_bases_)) {
+    return corrupt;
+  }
+  any_delta_ = false;
+  size_t at = 0;
+  for (uint32_t v = 0; v < vectors; v++) {
+    const auto mode = static_cast<uint8_t>(modes_[v]);
+    const unsigned width = mode & (kDeltaMode - 1U);
+    if (width > 64) return corrupt;
+    any_delta_ = any_delta_ || (mode & kDeltaMode) != 0;
+    begins_[v] = static_cast<uint32_t>(at);
+    at += PackedSize(VectorRows(v), width) + LoadNarrow(exception_sizes_, v, exception_size_width_);
+  }
+  begins_[vectors] = static_cast<uint32_t>(at);
+  if (at != reader.remaining()) return corrupt;
+  payload_ = bytes.subspan(reader.position());
+  return Status::Ok();
+}
+
+Status IntegerBody::OpenRuns(ByteSpan bytes) {
+  const Status corrupt = Status::Corrupt("the runs of an integer stream are damaged");
+  ByteReader reader(bytes);
+  uint16_t jumps;
+  if (!reader.Read(jump_width_) || !reader.Read(jumps) || !reader.Read(first_) ||
+      !reader.Read(step_) || jump_width_ > 8 || jumps >= count_) {
+    return corrupt;
+  }
+  jump_count_ = jumps;
+  if (!reader.ReadBytes(size_t{jumps} * sizeof(uint16_t), jump_positions_) ||
+      !reader.ReadBytes(size_t{jumps} * jump_width_, payload_) || reader.remaining() != 0) {
+    return corrupt;
+  }
+  uint32_t jump = 0;
+  uint32_t next_row = 1;
+  uint64_t sum = 0;
+  for (uint32_t v = 0; v < VectorCount(); v++) {
+    jump_begins_[v] = static_cast<uint16_t>(jump);
+    jump_sums_[v] = sum;
+    for (; jump < jump_count_; jump++) {
+      const auto row = static_cast<uint32_t>(LoadNarrow(jump_positions_, jump, sizeof(uint16_t)));
+      if (row < next_row || row >= count_) return corrupt;
+      if (row >= (v + 1) * kVectorSize) break;
+      next_row = row + 1;
+      sum += UnZigZag(LoadNarrow(payload_, jump, jump_width_));
+    }
+  }
+  return Status::Ok();
+}
+
+Status IntegerBody::OpenPlanes(ByteSpan bytes) {
+  const Status corrupt = Status::Corrupt("the groups of an integer stream are damaged");
+  ByteReader reader(bytes);
+  uint8_t flags;
+  if (!reader.Read(flags) || (flags & ~kScaledFlag) != 0) return corrupt;
+  scaled_ = (flags & kScaledFlag) != 0;
+  if (scaled_ && (!reader.Read(scale_) || !reader.Read(offset_))) return corrupt;
+  const uint32_t groups = (VectorCount() + kVectorsPerGroup - 1) / kVectorsPerGroup;
+  if (!reader.ReadBytes(groups * kGroupHeadSize, group_heads_)) return corrupt;
+  size_t at = 0;
+  for (uint32_t group = 0; group < groups; group++) {
+    const std::byte *head = group_heads_.data() + group * kGroupHeadSize;
+    if (static_cast<uint8_t>(head[0]) > kGroupRows || static_cast<uint8_t>(head[1]) > 8)
+      return corrupt;
+    group_begins_[group] = static_cast<uint32_t>(at);
+    at += LoadUnaligned<uint32_t>(head + 2);
+    if (at > reader.remaining()) return corrupt;
+  }
+  group_begins_[groups] = static_cast<uint32_t>(at);
+  if (at != reader.remaining()) return corrupt;
+  payload_ = bytes.subspan(reader.position());
+  return Status::Ok();
+}
+
+PackedVector IntegerBody::VectorAt(uint32_t index) const noexcept {
+  const auto mode = static_cast<uint8_t>(modes_[index]);
+  PackedVector vector;
+  vector.rows = VectorRows(index);
+  vector.width = mode & (kDeltaMode - 1U);
+  vector.delta = (mode & kDeltaMode) != 0;
+  const size_t words = PackedSize(vector.rows, vector.width);
+  vector.words = payload_.subspan(begins_[index], words);
+  vector.exceptions =
+      payload_.subspan(begins_[index] + words, begins_[index + 1] - begins_[index] - words);
+  vector.base = base_min_ + LoadNarrow(bases_, index, base_width_);
+  vector.delta_base = delta_base_min_ + LoadNarrow(delta_bases_, index, delta_base_width_);
+  return vector;
+}
+
+bool IntegerBody::Find(uint32_t index, PackedVector &vector) const noexcept {
+  if (layout_ != static_cast<uint8_t>(IntegerLayout::kVectors) || scaled_ || index >= VectorCount())
+    return false;
+  vector = VectorAt(index);
+  return true;
+}
+
+Status IntegerBody::DecodeRuns(uint32_t index, int64_t *out) const noexcept {
+  auto *values = reinterpret_cast<uint64_t *>(out);
+  const uint32_t row = index * kVectorSize;
+  const uint32_t rows = VectorRows(index);
+  uint64_t start = first_ + step_ * row + jump_sums_[index];
+  uint32_t at = 0;
+  uint32_t jump = jump_begins_[index];
+  while (at < rows) {
+    const uint32_t next =
+        jump < jump_count_
+            ? static_cast<uint32_t>(LoadNarrow(jump_positions_, jump, sizeof(uint16_t))) - row
+            : rows;
+    const uint32_t end = std::min(next, rows);
+    for (; at < end; at++) values[at] = start + step_ * at;
+    if (next < rows) start += UnZigZag(LoadNarrow(payload_, jump++, jump_width_));
+  }
+  return Status::Ok();
+}
+
+Status IntegerBody::LoadGroup(uint32_t group) {
+  if (loaded_group_ == group) return Status::Ok();
+  loaded_group_ = kMaxGroups;
+  const uint32_t first_row = group * kVectorsPerGroup * kVectorSize;
+  const uint32_t rows = std::min(kVectorsPerGroup * kVectorSize, count_ - first_row);
+  const std::byte *head = group_heads_.data() + group * kGroupHeadSize;
+  const auto mode = static_cast<uint8_t>(head[0]);
+  const auto width = static_cast<unsigned>(head[1]);
+  const auto base = LoadUnaligned<uint64_t>(head + 6);
+  const auto first = LoadUnaligned<uint64_t>(head + 14);
+  const ByteSpan frame =
+      payload_.subspan(group_begins_[group], group_begins_[group + 1] - group_begins_[group]);
+
+  // Values first, then as many bytes for the frame's content: one piece of memory.
+  group_.resize(size_t{kVectorsPerGroup} * kVectorSize * 2);
+  const std::span<std::byte> bytes(
+      reinterpret_cast<std::byte *>(group_.data() + kVectorsPerGroup * kVectorSize),
+      size_t{rows} * width);
+  if (width == 0 ? !frame.empty() : !ReadZstdFrame(frame, bytes))
+    return Status::Corrupt("a compressed group of integers is damaged");
+  auto *values = reinterpret_cast<uint64_t *>(group_.data());
+  if ((mode & kGroupRows) != 0) {
+    for (uint32_t i = 0; i < rows; i++) values[i] = base + LoadNarrow(bytes, i, width);
+  } else {
+    std::fill_n(values, rows, base);
+    for (unsigned plane = 0; plane < width; plane++) {
+      const std::byte *from = bytes.data() + size_t{plane} * rows;
+      for (uint32_t i = 0; i < rows; i++)
+        values[i] += static_cast<uint64_t>(from[i]) << (8 * plane);
+    }
+  }
+  if ((mode & kGroupDelta) != 0) {
+    values[0] = first;
+    for (uint32_t i = 1; i < rows; i++) values[i] += values[i - 1];
+  }
+  loaded_group_ = group;
+  return Status::Ok();
+}
+
+Status IntegerBody::Decode(uint32_t index, int64_t *out) {
+  if (index >= VectorCount()) return Status::Invalid("an integer stream has no such vector");
+  switch (static_cast<IntegerLayout>(layout_)) {
+    case IntegerLayout::kVectors:
+      TSEXT_RETURN_IF_ERROR(DecodeVector(VectorAt(index), out));
+      break;
+    case IntegerLayout::kRuns:
+      return DecodeRuns(index, out);
+    default:
+      TSEXT_RETURN_IF_ERROR(LoadGroup(index / kVectorsPerGroup));
+      std::memcpy(out, group_.data() + size_t{index % kVectorsPerGroup} * kVectorSize,
+                  kVectorSize * sizeof *out);
+      break;
+  }
+  if (scaled_) {
+    auto *values = reinterpret_cast<uint64_t *>(out);
+    Kernels().scale(values, scale_, offset_);
+  }
+  return Status::Ok();
+}
+
+const char *IntegerBody::EncodingName() const noexcept {
+  switch (static_cast<IntegerLayout>(layout_)) {
+    case IntegerLayout::kVectors:
+      return any_delta_ ? "delta-for" : "for";
+    case IntegerLayout::kRuns:
+      return jump_count_ == 0 && step_ == 0 ? "constant" : "regular";
+    default:
+      return "for+zstd";
+  }
+}
+
+Status IntegerStream::Open(ByteSpan bytes, uint32_t count) {
+  dictionary_.clear();
+  if (bytes.empty() || static_cast<IntegerLayout>(bytes[0]) != IntegerLayout::kDictionary)
+    return body_.Open(bytes, count);
+  const Status corrupt = Status::Corrupt("the dictionary of an integer stream is damaged");
+  ByteReader reader(bytes.subspan(1));
+  uint32_t distinct;
+  uint32_t size;
+  ByteSpan entries;
+  if (!reader.Read(distinct) || !reader.Read(size) || distinct == 0 || distinct > count ||
+      !reader.ReadBytes(size, entries)) {
+    return corrupt;
+  }
+  // The body serves for the entries first, then for the codes.
+  TSEXT_RETURN_IF_ERROR(body_.Open(entries, distinct));
+  const uint32_t vectors = (distinct + kVectorSize - 1) / kVectorSize;
+  dictionary_.resize(size_t{vectors} * kVectorSize);
+  for (uint32_t v = 0; v < vectors; v++) {
+    TSEXT_RETURN_IF_ERROR(
+        body_.Decode(v, reinterpret_cast<int64_t *>(dictionary_.data() + size_t{v} * kVectorSize)));
+  }
+  dictionary_.resize(distinct);
+  return body_.Open(bytes.subspan(1 + reader.position()), count);
+}
+
+Status IntegerStream::Decode(uint32_t index, int64_t *out) {
+  if (dictionary_.empty()) return body_.Decode(index, out);
+  alignas(64) int64_t codes[kVectorSize];
+  TSEXT_RETURN_IF_ERROR(body_.Decode(index, codes));
+  const uint32_t rows = std::min(kVectorSize, count() - index * kVectorSize);
+  for (uint32_t i = rows; i < kVectorSize; i++) codes[i] = 0;
+  int64_t min;
+  int64_t max;
+  Kernels().minmax(codes, &min, &max);
+  if (min < 0 || static_cast<uint64_t>(max) >= dictionary_.size())
+    return Status::Corrupt("a code is outside its dictionary");
+  Kernels().gather(reinterpret_cast<const uint64_t *>(codes), dictionary_.data(),
+                   reinterpret_cast<uint64_t *>(out));
+  return Status::Ok();
+}
+
+const char *IntegerStream::EncodingName() const noexcept {
+  if (dictionary_.empty()) return body_.EncodingName();
+  return body_.EncodingName() == std::string_view("for+zstd") ? "dictionary+zstd" : "dictionary";
+}
+
+}  // namespace tsext

@@ -1,0 +1,287 @@
+#include "core/codec/patched.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "core/codec/bit_stream.hpp"
+#include "core/codec/kernel_table.hpp"
+
+namespace tsext {
+
+namespace {
+
+constexpr size_t kPositionBits = 8;
+constexpr size_t kExceptionHeadBits = 24;
+constexpr unsigned kBucketBits = 8;
+constexpr uint32_t kBuckets = 1U << kBucketBits;
+/// Windows are placed to a quarter of their size or better.
+constexpr unsigned kPlacementBits = 2;
+/// Decoding differences takes longer than decoding codes: they must save this much.
+constexpr size_t kDeltaBiasPercent = 10;
+
+/// Cumulated counts of values by bucket of 2^shift from `low` on; others are not counted.
+struct Histogram {
+  std::array<int16_t, kBuckets + 1> before;
+
+  Histogram(std::span<const int64_t> values, uint64_t low, unsigned shift) noexcept {
+    // Four counters a bucket: equal neighbours would otherwise wait for each other's store.
+    std::array<std::array<uint16_t, kBuckets + 1>, 4> counts{};
+    size_t i = 0;
+    const auto bucket = [&](size_t at) {
+      return std::min<uint64_t>((static_cast<uint64_t>(values[at]) - low) >> shift, kBuckets);
+    };
+    for (; i + 4 <= values.size(); i += 4) {
+      counts[0][bucket(i)]++;
+      counts[1][bucket(i + 1)]++;
+      counts[2][bucket(i + 2)]++;
+      counts[3][bucket(i + 3)]++;
+    }
+    for (; i < values.size(); i++) counts[0][bucket(i)]++;
+    int sum = 0;
+    before[0] = 0;
+    for (uint32_t b = 0; b < kBuckets; b++) {
+      sum += counts[0][b] + counts[1][b] + counts[2][b] + counts[3][b];
+      before[b + 1] = static_cast<int16_t>(sum);
+    }
+  }
+
+  /// The largest number of values in `size` adjacent buckets.
+  uint32_t MostIn(uint32_t size) const noexcept {
+    int16_t most = 0;
+    for (uint32_t b = 0; b + size <= kBuckets; b++) {
+      const auto count = static_cast<int16_t>(before[b + size] - before[b]);
+      most = count > most ? count : most;
+    }
+    return static_cast<uint32_t>(most);
+  }
+  /// The middle one of the first run of places where `size` buckets hold `count` values.
+  uint32_t PlaceOf(uint32_t count, uint32_t size) const noexcept {
+    uint32_t first = 0;
+    while (static_cast<uint32_t>(before[first + size] - before[first]) != count) first++;
+    return first;
+  }
+};
+
+unsigned HighWidth(uint64_t value, uint64_t base, unsigned width) noexcept {
+  if (width >= 64) return 0;
+  const auto high = static_cast<uint64_t>(static_cast<int64_t>(value - base) >> width);
+  return static_cast<unsigned>(std::bit_width(ZigZag(high)));
+}
+
+}  // namespace
+
+Window ChooseWindow(std::span<const int64_t> values, int64_t min, int64_t max) noexcept {
+  const auto rows = static_cast<uint32_t>(values.size());
+  const uint64_t range = static_cast<uint64_t>(max) - static_cast<uint64_t>(min);
+  const auto full_width = static_cast<unsigned>(std::bit_width(range));
+  Window best{.base = static_cast<uint64_t>(min),
+              .width = full_width,
+              .cost_bits = PackedSize(rows, full_width) * 8};
+  uint64_t low = static_cast<uint64_t>(min);
+  unsigned region_width = full_width;
+  while (region_width > 0) {
+    const unsigned shift = region_width > kBucketBits ? region_width - kBucketBits : 0;
+    const unsigned narrowest = shift == 0 ? 0 : shift + kPlacementBits;
+    const Histogram histogram(values, low, shift);
+    uint64_t narrowest_base = low;
+    size_t narrowest_patches = 0;
+    for (unsigned width = region_width; width-- > narrowest;) {
+      const uint32_t buckets = 1U << (width - shift);
+      const uint32_t inside = histogram.MostIn(buckets);
+      const uint32_t outside = rows - inside;
+      const size_t least =
+          PackedSize(rows, width) * 8 + outside * (kPositionBits + 1) + kExceptionHeadBits;
+      narrowest_patches = outside * (kPositionBits + 1);
+      if (least >= best.cost_bits && width != narrowest) {
+        if (narrowest_patches >= best.cost_bits) break;
+        continue;
+      }
+      const uint64_t base = low + (uint64_t{histogram.PlaceOf(inside, buckets)} << shift);
+      narrowest_base = base;
+      const unsigned high_width = std::max(HighWidth(static_cast<uint64_t>(min), base, width),
+                                           HighWidth(static_cast<uint64_t>(max), base, width));
+      const size_t cost = PackedSize(rows, width) * 8 + outside * (kPositionBits + high_width) +
+                          (outside > 0 ? kExceptionHeadBits : 0);
+      if (cost < best.cost_bits) {
+        best = {.base = base, .width = width, .exception_count = outside, .cost_bits = cost};
+      }
+    }
+    // A narrower window leaves even more values outside.
+    if (shift == 0 || narrowest_patches >= best.cost_bits) break;
+    low = narrowest_base;
+    region_width = narrowest;
+  }
+  return best;
+}
+
+VectorPlan PlanVector(const int64_t *values, uint32_t rows) noexcept {
+  const KernelTable &kernels = Kernels();
+  int64_t min;
+  int64_t max;
+  kernels.minmax(values, &min, &max);
+  const Window window = ChooseWindow({values, rows}, min, max);
+  VectorPlan plan{.width = window.width,
+                  .base = window.base,
+                  .min = static_cast<uint64_t>(min),
+                  .max = static_cast<uint64_t>(max),
+                  .cost_bits = window.cost_bits};
+  if (rows < 2 || min == max) return plan;
+
+  // Padding would count as differences of 0: take the real ones only for the extremes, too.
+  alignas(64) int64_t deltas[kVectorSize];
+  int64_t delta_min;
+  int64_t delta_max;
+  kernels.delta_minmax(values, deltas, &delta_min, &delta_max);
+  if (rows < kVectorSize) {
+    const auto [low, high] = std::minmax_element(deltas, deltas + rows);
+    delta_min = *low;
+    delta_max = *high;
+  }
+  const Window delta = ChooseWindow({deltas + 1, rows - 1}, delta_min, delta_max);
+  if (delta.cost_bits * (100 + kDeltaBiasPercent) < window.cost_bits * 100) {
+    plan.delta = true;
+    plan.width = delta.width;
+    plan.base = static_cast<uint64_t>(values[0]);
+    plan.delta_base = delta.base;
+    plan.cost_bits = delta.cost_bits;
+  }
+  return plan;
+}
+
+namespace {
+
+void AppendExceptions(ByteBuffer &out, const uint64_t *values, uint32_t rows, uint64_t base,
+                      unsigned width) {
+  if (width >= 64) return;
+  uint16_t positions[kVectorSize];
+  uint64_t highs[kVectorSize];
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < rows; i++) {
+    positions[count] = static_cast<uint16_t>(i);
+    highs[count] = values[i] - base;
+    count += (highs[count] >> width) != 0 ? 1U : 0U;
+  }
+  if (count == 0) return;
+  uint64_t all = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    highs[i] = ZigZag(static_cast<uint64_t>(static_cast<int64_t>(highs[i]) >> width));
+    all |= highs[i];
+  }
+  const auto high_width = static_cast<unsigned>(std::bit_width(all));
+  size_t position_bytes;
+  const PositionForm form = ChoosePositionForm({positions, count}, rows, position_bytes);
+  Append(out, static_cast<uint16_t>(count));
+  Append(out, static_cast<uint8_t>(high_width | (form == PositionForm::kBitmap ? 0x80U : 0U)));
+  AppendPositions(out, {positions, count}, rows, form);
+  AppendBits(out, {highs, count}, high_width);
+}
+
+}  // namespace
+
+void AppendVector(ByteBuffer &out, const int64_t *values, uint32_t rows, VectorPlan &plan) {
+  alignas(64) uint64_t codes[kVectorSize];
+  const auto *source = reinterpret_cast<const uint64_t *>(values);
+  uint64_t base = plan.base;
+  if (plan.delta) {
+    base = plan.delta_base;
+    codes[0] = base;  // the first value is in the directory
+    for (uint32_t i = 1; i < kVectorSize; i++) codes[i] = source[i] - source[i - 1];
+    for (uint32_t i = rows; i < kVectorSize; i++) codes[i] = base;
+    source = codes;
+  }
+  const size_t begin = out.size();
+  const size_t packed_size = PackedSize(rows, plan.width);
+  if (rows == kVectorSize) {
+    out.resize(begin + packed_size);
+    Kernels().pack[plan.width](source, base, out.data() + begin);
+  } else {
+    alignas(64) std::byte packed[kVectorSize * sizeof(uint64_t)];
+    Kernels().pack[plan.width](source, base, packed);
+    AppendBytes(out, {packed, packed_size});
+  }
+  const size_t exceptions_begin = out.size();
+  AppendExceptions(out, source, rows, base, plan.width);
+  plan.exception_bytes = out.size() - exceptions_begin;
+}
+
+Status ReadPatches(const PackedVector &vector, Patches &patches) noexcept {
+  ByteReader reader(vector.exceptions);
+  uint16_t count;
+  uint8_t form;
+  if (vector.width >= 64 || !reader.Read(count) || !reader.Read(form) || count == 0 ||
+      count > vector.rows || (form & 0x7F) > 64) {
+    return Status::Corrupt("the exceptions of a vector have a wrong head");
+  }
+  patches.count = count;
+  patches.high_width = form & 0x7F;
+  const PositionForm position_form =
+      (form & 0x80) != 0 ? PositionForm::kBitmap : PositionForm::kGaps;
+  if (!ReadPositions(reader, position_form, vector.rows, {patches.positions, count}))
+    return Status::Corrupt("the exceptions of a vector have wrong positions");
+  if (!reader.ReadBytes(BitsSize(count, patches.high_width), patches.highs) ||
+      reader.remaining() != 0) {
+    return Status::Corrupt("the exceptions of a vector have a wrong length");
+  }
+  return Status::Ok();
+}
+
+const std::byte *WholeWords(const PackedVector &vector, std::byte *buffer) noexcept {
+  const size_t whole = PackedSize(kVectorSize, vector.width);
+  if (vector.words.size() >= whole) return vector.words.data();
+  if (!vector.words.empty()) std::memcpy(buffer, vector.words.data(), vector.words.size());
+  std::memset(buffer + vector.words.size(), 0, whole - vector.words.size());
+  return buffer;
+}
+
+uint64_t SingleCode(const PackedVector &vector, uint32_t row) noexcept {
+  const unsigned width = vector.width;
+  if (width == 0) return 0;
+  const uint32_t lanes = width <= 32 ? 32 : 16;
+  const unsigned word_bits = 1024 / lanes;
+  const unsigned bit = row / lanes * width;
+  const auto word = [&](unsigned index) {
+    const size_t at = (size_t{index} * lanes + row % lanes) * (word_bits / 8);
+    return word_bits == 32 ? uint64_t{LoadUnaligned<uint32_t>(vector.words.data() + at)}
+                           : LoadUnaligned<uint64_t>(vector.words.data() + at);
+  };
+  const unsigned shift = bit % word_bits;
+  uint64_t code = word(bit / word_bits) >> shift;
+  if (shift + width > word_bits) code |= word(bit / word_bits + 1) << (word_bits - shift);
+  return code & LowBits(width);
+}
+
+Status DecodeVector(const PackedVector &vector, int64_t *out) noexcept {
+  const KernelTable &kernels = Kernels();
+  alignas(64) std::byte buffer[kVectorSize * sizeof(uint64_t)];
+  const std::byte *words = WholeWords(vector, buffer);
+  auto *values = reinterpret_cast<uint64_t *>(out);
+  if (vector.exceptions.empty()) {
+    if (!vector.delta) {
+      kernels.unpack_for[vector.width](words, vector.base, values);
+    } else if (vector.width <= kMaxLane32Width) {
+      alignas(64) uint32_t codes[kVectorSize];
+      kernels.unpack[vector.width](words, codes);
+      kernels.delta_sum(codes, vector.base, vector.delta_base, values);
+    } else {
+      kernels.unpack_for[vector.width](words, vector.delta_base, values);
+      values[0] = vector.base;
+      kernels.running_sum(values);
+    }
+    return Status::Ok();
+  }
+  Patches patches;
+  TSEXT_RETURN_IF_ERROR(ReadPatches(vector, patches));
+  kernels.unpack_for[vector.width](words, vector.delta ? vector.delta_base : vector.base, values);
+  for (uint32_t i = 0; i < patches.count; i++) {
+    values[patches.positions[i]] += UnZigZag(ReadBits(patches.highs, i, patches.high_width))
+                                    << vector.width;
+  }
+  if (vector.delta) {
+    values[0] = vector.base;
+    kernels.running_sum(values);
+  }
+  return Status::Ok();
+}
+
+}  // namespace tsext
