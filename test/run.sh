@@ -45,11 +45,25 @@ failed() {   # failed NAME [LOG]: counts one failure and shows the end of its lo
   echo "FAILED: $layer: $1"
   if [ -n "${2:-}" ] && [ -s "$2" ]; then echo "--- the end of ${2#"$PWD"/}:"; tail -n "${3:-60}" "$2"; echo "---"; fi
 }
+child=''
+supervised() {   # supervised SECONDS LOG CMD…: a signal to this script ends CMD at once, with all it started
+  local limit=$1 log=$2 status
+  shift 2
+  (
+    cd "${directory:-.}" || exit 1
+    exec timeout -k 10 "$limit" "$@"
+  ) >"$log" 2>&1 &
+  child=$!
+  wait $child
+  status=$?
+  child=''
+  return $status
+}
 check() {    # check NAME CMD…: one test case
   local name=$1 log
   shift
   log=$out/$(echo "$layer-$name" | tr -c 'a-zA-Z0-9._\n-' _).log
-  if "$@" >"$log" 2>&1; then passed; else failed "$name" "$log"; return 1; fi
+  if supervised 1800 "$log" "$@"; then passed; else failed "$name" "$log"; return 1; fi
 }
 count_tap() {  # count_tap NAME LOG EXIT: the top-level ok / not ok lines of a log
   local good bad
@@ -63,7 +77,11 @@ count_tap() {  # count_tap NAME LOG EXIT: the top-level ok / not ok lines of a l
 }
 
 servers=()
-start_server() { servers+=("$1"); timeout 900 test/server.sh start "$1"; }
+start_server() {
+  servers+=("$1")
+  supervised 900 "$out/server-$1.log" test/server.sh start "$1" || { failed "the server does not start" "$out/server-$1.log"; return 1; }
+  mapfile -t server_env < <(test/server.sh env "$1" | sed 's/^export //' | tr ' ' '\n')
+}
 wipe_server() { test/server.sh wipe "$1"; }
 stop_tap_clusters() {   # what a killed TAP test left behind
   local root pid_file
@@ -76,8 +94,7 @@ clean_up() {
   local name status=$?
   trap '' INT TERM HUP
   trap - EXIT
-  # Only our own children: background jobs of this shell.
-  for name in $(jobs -p); do kill "$name" 2>/dev/null; done
+  if [ -n "$child" ]; then kill "$child" 2>/dev/null; wait "$child" 2>/dev/null; fi
   if [ -n "${PG_CONFIG:-}" ] && [ -x "$bin/pg_ctl" ]; then
     stop_tap_clusters
     for name in "${servers[@]}"; do test/server.sh wipe "$name" 2>/dev/null; done
@@ -89,15 +106,17 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-cmake_build() {   # cmake_build DIRECTORY TARGETS… -- CMAKE_ARGUMENTS…
-  local dir=$1 targets=()
-  shift
+cmake_build() {   # cmake_build NAME DIRECTORY TARGETS… -- CMAKE_ARGUMENTS…: one test case
+  local name=$1 dir=$2 targets=()
+  shift 2
   while [ "$1" != -- ]; do targets+=("$1"); shift; done
   shift
-  cmake -S . -B "$dir" "${launcher[@]}" "$@" && cmake --build "$dir" -j "$jobs" --target "${targets[@]}"
+  check "$name, configured" cmake -S . -B "$dir" "${launcher[@]}" "$@" || return
+  passed -1
+  check "$name" cmake --build "$dir" -j "$jobs" --target "${targets[@]}"
 }
 build_sanitized() {
-  cmake_build build/cmake/sanitized "$@" -- -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++-14 \
+  cmake_build "build with sanitizers" build/cmake/sanitized "$@" -- -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++-14 \
     -DTSEXT_SANITIZE=ON -DTSEXT_FUZZ=ON
 }
 
@@ -109,7 +128,7 @@ layer_style() {
 
 run_gtest() {   # run_gtest NAME PROGRAM
   local log=$out/gtest-$1.log status good bad
-  timeout 900 "$2" --gtest_color=no >"$log" 2>&1; status=$?
+  supervised 900 "$log" "$2" --gtest_color=no; status=$?
   good=$(grep -c '^\[       OK \]' "$log"); bad=$(grep -c '^\[  FAILED  \] .* ms)$' "$log")
   passed "$good"
   if [ "$bad" -gt 0 ]; then
@@ -119,8 +138,8 @@ run_gtest() {   # run_gtest NAME PROGRAM
 }
 layer_core() {
   export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
-  check "build with sanitizers" build_sanitized core_test && run_gtest sanitized build/cmake/sanitized/core_test
-  check "build at -O3" cmake_build build/cmake/release core_test core_bench -- -DCMAKE_BUILD_TYPE=Release &&
+  build_sanitized core_test && run_gtest sanitized build/cmake/sanitized/core_test
+  cmake_build "build at -O3" build/cmake/release core_test core_bench -- -DCMAKE_BUILD_TYPE=Release &&
     run_gtest release build/cmake/release/core_test
 }
 
@@ -128,17 +147,19 @@ layer_fuzz() {
   local targets target seconds
   mapfile -t targets < <(find src/core -name '*_fuzz.cpp' -exec basename -s .cpp {} + | LC_ALL=C sort)
   [ ${#targets[@]} -gt 0 ] || { failed "there are no fuzz targets"; return; }
-  check "build" build_sanitized "${targets[@]}" || return
+  build_sanitized "${targets[@]}" || return
   seconds=$(((${TSEXT_FUZZ_SECONDS:-80} + ${#targets[@]} - 1) / ${#targets[@]}))
   for target in "${targets[@]}"; do
+    rm -f "$out/fuzz-$target.status"
     mkdir -p "$out/fuzz/$target" "test/corpus/$target"
-    echo "$target"
-  done | xargs -P "$jobs" -I{} sh -c '
+  done
+  printf '%s\n' "${targets[@]}" >"$out/fuzz-targets"
+  supervised 1500 "$out/fuzz.log" xargs -a "$out/fuzz-targets" -P "$jobs" -I{} sh -c '
     timeout $(($1 + 120)) build/cmake/sanitized/{} -seed=1 -max_total_time=$1 -timeout=10 -rss_limit_mb=3000 -print_final_stats=1 \
       -artifact_prefix="$2/fuzz/{}-" "$2/fuzz/{}" test/corpus/{} >"$2/fuzz-{}.log" 2>&1
     echo $? >"$2/fuzz-{}.status"' sh "$seconds" "$out"
   for target in "${targets[@]}"; do
-    if [ "$(cat "$out/fuzz-$target.status")" = 0 ]; then
+    if [ "$(cat "$out/fuzz-$target.status" 2>/dev/null)" = 0 ]; then
       passed
       echo "  $target: $(awk '/number_of_executed_units/ {print $2}' "$out/fuzz-$target.log") runs in $seconds s"
     else failed "$target" "$out/fuzz-$target.log"; fi
@@ -155,13 +176,9 @@ run_pg_regress() {  # run_pg_regress NAME PROGRAM TESTS…, arguments of the pro
   shift 2
   local log=$out/$name.log
   mkdir -p "$out/$name"
-  start_server "$name" || { failed "server does not start"; return; }
-  (
-    eval "$(test/server.sh env "$name")"
-    export PGOPTIONS="-c statement_timeout=300s"
-    timeout 1500 "$program" --bindir="$bin" --outputdir="$out/$name" --host="$PGHOST" --port="$PGPORT" --user="$PGUSER" \
-      --dbname=regression --load-extension=tsext "${regress_args[@]}" "$@"
-  ) >"$log" 2>&1
+  start_server "$name" || return
+  supervised 1500 "$log" env "${server_env[@]}" PGOPTIONS="-c statement_timeout=300s" "$program" --bindir="$bin" --outputdir="$out/$name" \
+    --user=postgres --dbname=regression --load-extension=tsext "${regress_args[@]}" "$@"
   status=$?
   local good bad
   good=$(grep -cE '^(test| ) .* \.\.\. ok ' "$log"); bad=$(grep -cE '^(test| ) .* \.\.\. (FAILED|failed)' "$log")
@@ -203,12 +220,9 @@ layer_tap() {
   if [ "$(id -u)" = 0 ]; then chown -R "${TSEXT_USER:-postgres}" "$root/tap"; fi
   for file in "${tests[@]}"; do
     name=$(basename "$file" .pl)
-    (
-      cd "$root/tap" || exit 1
-      timeout 600 "$OLDPWD/test/server.sh" as env PATH="$bin:$PATH" PERL5LIB="$pgxs/test/perl:$root/tap/tests" \
-        TESTDIR="$root/tap" TESTDATADIR="$root/tap/tmp_check" TEMP_CONFIG="$root/tap/tsext.conf" PG_REGRESS="$pgxs/test/regress/pg_regress" \
-        TSEXT_TOP="$root/tap" prove -v --timer "tests/${file#test/tap/}"
-    ) >"$out/tap-$name.log" 2>&1
+    directory=$root/tap supervised 600 "$out/tap-$name.log" "$PWD/test/server.sh" as env PATH="$bin:$PATH" PERL5LIB="$pgxs/test/perl:$root/tap/tests" \
+      TESTDIR="$root/tap" TESTDATADIR="$root/tap/tmp_check" TEMP_CONFIG="$root/tap/tsext.conf" PG_REGRESS="$pgxs/test/regress/pg_regress" \
+      prove -v --timer "tests/${file#test/tap/}"
     status=$?
     count_tap "$name" "$out/tap-$name.log" $status
     stop_tap_clusters
@@ -216,25 +230,19 @@ layer_tap() {
 }
 
 layer_differential() {
-  local status
-  start_server differential || { failed "server does not start"; return; }
-  (eval "$(test/server.sh env differential)"; PATH="$bin:$PATH" timeout 600 python3 test/differential/differential.py --seed 1 \
-    --seconds "${TSEXT_DIFFERENTIAL_SECONDS:-60}") >"$out/differential.log" 2>&1
-  status=$?
-  count_tap "random statements" "$out/differential.log" $status
-  (eval "$(test/server.sh env differential)"; PATH="$bin:$PATH" timeout 900 python3 test/differential/real_data.py) \
-    >"$out/real_data.log" 2>&1
-  status=$?
-  count_tap "real data" "$out/real_data.log" $status
+  start_server differential || return
+  supervised 600 "$out/differential.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/differential/differential.py --seed 1 \
+    --seconds "${TSEXT_DIFFERENTIAL_SECONDS:-60}" --keep-going
+  count_tap "random statements" "$out/differential.log" $?
+  supervised 1200 "$out/real_data.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/differential/real_data.py
+  count_tap "real data" "$out/real_data.log" $?
   wipe_server differential
 }
 
 layer_doc() {
-  local status
-  start_server doc || { failed "server does not start"; return; }
-  (eval "$(test/server.sh env doc)"; PATH="$bin:$PATH" timeout 300 python3 test/doc_examples.py) >"$out/doc.log" 2>&1
-  status=$?
-  count_tap "examples" "$out/doc.log" $status
+  start_server doc || return
+  supervised 300 "$out/doc.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/doc_examples.py
+  count_tap "examples" "$out/doc.log" $?
   wipe_server doc
 }
 
