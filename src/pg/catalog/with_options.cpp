@@ -180,7 +180,7 @@ void FinishCreate(Oid relation_id) {
 void RunCreate(Utility utility) {
   utility.statement = EditableCopy(utility.statement);
   utility.read_only_tree = false;
-  RangeVar *relation;
+  RangeVar *relation = nullptr;
   List **definitions = CreateOptions(utility.statement->utilityStmt, &relation);
   OptionChanges changes;
   AddDefinitions(TakeOurs(definitions), Change::kSet, &changes);

@@ -38,7 +38,7 @@ void EstimateSize(Relation relation, int32 *attribute_widths, BlockNumber *pages
   Enter([&] {
     const StoreTotal total = GetStoreTotal(store, nullptr);
     if (total.rows <= 0) return;
-    const double cold_pages = static_cast<double>(total.bytes / BLCKSZ + 1);
+    const double cold_pages = std::floor(static_cast<double>(total.bytes) / BLCKSZ) + 1;
     *pages = static_cast<BlockNumber>(
         std::min<double>(*pages + cold_pages, static_cast<double>(MaxBlockNumber)));
     *tuples += static_cast<double>(total.rows);

@@ -19,8 +19,8 @@ RowBuffer *RowBufferCreate(Relation relation, const TableOptions *options, Memor
 /// Appends a row (all attributes that are not dropped; deformed here when needed; values are copied
 /// and detoasted).
 void RowBufferAppend(RowBuffer *buffer, TupleTableSlot *slot);
-/// Appends rows [from, from + count) of decoded vectors: vectors[i] belongs to attribute i + 1 (NULL for dropped
-/// or missing attributes; missing ones take getmissingattr). Merge uses it.
+/// Appends rows [from, from + count) of decoded vectors: vectors[i] belongs to attribute i + 1
+/// (NULL for dropped or missing attributes; missing ones take getmissingattr). Merge uses it.
 void RowBufferAppendVectors(RowBuffer *buffer, const Vector *const *vectors, uint32_t from,
                             uint32_t count);
 int64_t RowBufferRows(const RowBuffer *buffer);

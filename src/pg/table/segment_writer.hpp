@@ -31,8 +31,9 @@ struct WriteSegmentsResult {
 };
 
 /// Writes the buffer's rows in the current transaction. Chooses segment-by columns from the buffer
-/// when the options leave that open and remembers them. The buffer keeps its rows. Rows whose time is
-/// NULL or ±infinity belong to no chunk: they are always left out (`left`) and live in the hot heap.
+/// when the options leave that open and remembers them. The buffer keeps its rows. Rows whose time
+/// is NULL or ±infinity belong to no chunk: they are always left out (`left`) and live in the hot
+/// heap.
 WriteSegmentsResult WriteSegments(Relation relation, RowBuffer *buffer, const TableOptions *options,
                                   const WriteSegmentsOptions &how);
 
