@@ -25,6 +25,15 @@ struct SegmentColumn {
   ColumnView values;
 };
 
+/// A part of the head that the core stores and gives back but does not read: sketches, blooms.
+/// Readers skip types they do not know.
+struct SegmentSection {
+  /// Types below are the core's own.
+  static constexpr uint16_t kFirstFreeType = 64;
+  uint16_t type = kFirstFreeType;
+  ByteSpan bytes;
+};
+
 /// A segment to be written.
 ///
 /// value_id:        identity given by the store; kept in the header and checked by readers.
@@ -33,6 +42,7 @@ struct SegmentColumn {
 /// same count. sort_key:        attribute numbers the rows are sorted by (segment-by columns, then
 /// time); may be empty. time_attribute:  the time column (an integer class), 0 = none; rows of
 /// equal time keep their order.
+/// sections:        further parts of the head, of distinct types; may be empty.
 struct SegmentInput {
   uint32_t value_id = 0;
   int16_t attribute_count = 0;
@@ -40,10 +50,12 @@ struct SegmentInput {
   Level level = Level::kHot;
   std::span<const SegmentColumn> columns;
   std::span<const int16_t> sort_key;
+  std::span<const SegmentSection> sections;
 };
 
-/// Appends the segment to `out` (empty on entry). Fails with kInvalid on inconsistent input and
-/// kTooLarge past 1 GiB.
+/// Appends the segment to `out` (empty on entry); scratch memory comes from out's resource. Fails
+/// with kInvalid on inconsistent input and kTooLarge when the segment, or the values of one of its
+/// vectors, would be longer than 1 GiB (fewer rows may fit); `out` is then unspecified.
 Status WriteSegment(const SegmentInput &input, ByteBuffer &out);
 
 /// A statistic: the minimum, maximum, first or last value of a column or vector.
@@ -52,6 +64,8 @@ Status WriteSegment(const SegmentInput &input, ByteBuffer &out);
 /// *prefix* of the real maximum is kept).
 struct Statistic {
   static constexpr uint32_t kStatisticBytes = 64;
+  Statistic() = default;
+  explicit Statistic(std::pmr::memory_resource *memory) : bytes(memory) {}
   bool valid = false;
   int64_t integer = 0;
   double real = 0;
@@ -65,6 +79,9 @@ struct Statistic {
 /// first/last non-NULL row by time (the earliest and latest of equal times in row order) for
 /// integer and float classes, with their times.
 struct ColumnFooter {
+  ColumnFooter() = default;
+  explicit ColumnFooter(std::pmr::memory_resource *memory)
+      : min(memory), max(memory), first(memory), last(memory) {}
   int16_t attribute = 0;
   PhysicalType type = PhysicalType::kInt64;
   uint32_t width = 0;
@@ -92,14 +109,14 @@ struct VectorFooter {
   double min_real = 0, max_real = 0;         ///< float classes
 };
 
-/// The parsed head of a segment.
+/// The parsed head of a segment. Owns what it needs: the parsed bytes need not outlive it.
 class SegmentHead {
  public:
   /// Bytes that are enough to call HeadSize().
   static constexpr size_t kPrefixSize = 32;
 
   explicit SegmentHead(std::pmr::memory_resource *memory)
-      : columns_(memory), sort_key_(memory), vectors_(memory) {}
+      : body_(memory), sections_(memory), columns_(memory), sort_key_(memory), vectors_(memory) {}
   SegmentHead(const SegmentHead &) = delete;
   SegmentHead &operator=(const SegmentHead &) = delete;
 
@@ -129,12 +146,27 @@ class SegmentHead {
   int FindColumn(int16_t attribute) const noexcept;
   /// Zone map entry; column is an index into columns().
   VectorFooter Vector(uint32_t column, uint32_t vector) const noexcept;
+  /// The bytes of a further section, empty when the segment has none of this type. Valid as long as
+  /// the head.
+  ByteSpan Section(uint16_t type) const noexcept;
 
  private:
+  Status ParsePrefix(ByteSpan bytes);
+  Status ParseSections();
+  Status ParseTable(ByteSpan bytes);
+  Status ParseColumns(ByteSpan bytes, std::pmr::vector<uint8_t> &flags);
+  Status ParseStatistics(ByteSpan bytes, const std::pmr::vector<uint8_t> &flags);
+  Status ParseZoneMaps(ByteSpan bytes, const std::pmr::vector<uint8_t> &flags);
+
+  ByteBuffer body_;
+  std::pmr::vector<SegmentSection> sections_;
   std::pmr::vector<ColumnFooter> columns_;
   std::pmr::vector<int16_t> sort_key_;
   std::pmr::vector<VectorFooter> vectors_;
+  uint64_t head_size_ = 0;
   uint64_t segment_size_ = 0;
+  int64_t least_time_ = 0;
+  int64_t greatest_time_ = 0;
   uint32_t value_id_ = 0;
   uint32_t row_count_ = 0;
   int16_t attribute_count_ = 0;
