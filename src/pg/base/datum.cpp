@@ -142,13 +142,15 @@ size_t BytesDatumSize(ByteView bytes, const DatumClass &type) {
   return type.length > 0 ? static_cast<size_t>(type.length) : size_t{VARHDRSZ} + bytes.size;
 }
 
+void RaiseWrongWidth() {
+  ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                  errmsg("stored value has another length than its fixed-length type")));
+}
+
 Datum PlaceBytesDatum(ByteView bytes, const DatumClass &type, char *to) {
   if (type.length > 0) {
     const auto length = static_cast<size_t>(type.length);
-    if (bytes.size != length)
-      ereport(ERROR,
-              (errcode(ERRCODE_DATA_CORRUPTED),
-               errmsg("value of %u bytes in a column of a type of %zu bytes", bytes.size, length)));
+    if (bytes.size != length) RaiseWrongWidth();
     memcpy(to, bytes.data, length);
   } else {
     SET_VARSIZE(to, bytes.size + VARHDRSZ);

@@ -40,6 +40,8 @@ ByteView DatumToBytes(Datum value, const DatumClass &type, void **detoasted);
 /// Makes a Datum in the current memory context: varlena with a 4-byte header, or a fixed-length
 /// copy, MAXALIGNed.
 Datum BytesToDatum(ByteView bytes, const DatumClass &type);
+/// For values of a fixed-length type that have another length.
+[[noreturn]] void RaiseWrongWidth();
 /// The same into memory of the caller: `to` has BytesDatumSize() bytes and is MAXALIGNed.
 size_t BytesDatumSize(ByteView bytes, const DatumClass &type);
 Datum PlaceBytesDatum(ByteView bytes, const DatumClass &type, char *to);

@@ -10,11 +10,11 @@
 #include <cstring>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/stop_point.hpp"
 
 extern "C" {
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/parallel.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
@@ -83,9 +83,8 @@ struct ReadSnapshot {
 
 ReadSnapshot UseSnapshot(Snapshot snapshot) {
   if (snapshot != nullptr && IsMVCCSnapshot(snapshot)) return {snapshot, false};
-  // A parallel worker cannot take a new snapshot; its transaction's is as good as it gets.
-  Snapshot latest = IsInParallelMode() ? GetTransactionSnapshot() : GetLatestSnapshot();
-  return {RegisterSnapshot(latest), true};
+  // A catalog snapshot is the only fresh one that may also be taken in a parallel operation.
+  return {RegisterSnapshot(GetCatalogSnapshot(InvalidOid)), true};
 }
 
 void DoneWithSnapshot(const ReadSnapshot &used) {
@@ -104,7 +103,8 @@ void SegKey(ScanKey key, AttrNumber attribute, int32_t seg) {
 void InsertRow(Relation table, HeapTuple tuple, CommandId cid) {
   // Marks the command as one that writes, so that the next CommandCounterIncrement counts.
   (void)GetCurrentCommandId(true);
-  heap_insert(table, tuple, cid, 0, nullptr);
+  // A subscriber has no use for it, and it tells of people's data.
+  heap_insert(table, tuple, cid, HEAP_INSERT_NO_LOGICAL, nullptr);
 
   const TupleDesc descriptor = RelationGetDescr(table);
   List *indexes = RelationGetIndexList(table);
@@ -394,6 +394,7 @@ void InsertSegment(SegmentRow *row, CommandId cid) {
   row->tid = tuple->t_self;
   heap_freetuple(tuple);
   table_close(directory, NoLock);
+  StopPoint("segment_inserted");
 }
 
 bool DeleteSegment(const SegmentRow *row, CommandId cid) {
@@ -405,6 +406,7 @@ bool DeleteSegment(const SegmentRow *row, CommandId cid) {
   const TM_Result result =
       heap_delete(directory, &tid, cid, InvalidSnapshot, false, &failure, false);
   table_close(directory, NoLock);
+  StopPoint("segment_deleted");
   return result == TM_Ok;
 }
 

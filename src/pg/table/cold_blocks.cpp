@@ -9,7 +9,6 @@
 #include "pg/base/datum.hpp"
 #include "pg/table/cold_scan.hpp"
 #include "pg/table/cold_tuple.hpp"
-#include "pg/table/cold_weak.hpp"
 #include "pg/table/segment_reader.hpp"
 
 extern "C" {

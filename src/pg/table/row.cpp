@@ -2,7 +2,6 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/table/cold_scan.hpp"
-#include "pg/table/cold_weak.hpp"
 #include "pg/table/delegation.hpp"
 #include "pg/table/scan.hpp"
 
@@ -26,7 +25,6 @@ namespace {
 
 /// Reads a cold row; with a fresh snapshot when the caller's is no MVCC snapshot.
 bool FetchColdRow(Relation relation, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot) {
-  if (ColdFetchRow == nullptr) return false;
   if (IsMVCCSnapshot(snapshot)) {
     PredicateLockRelation(relation, snapshot);
     return ColdFetchRow(relation, tid, snapshot, slot);

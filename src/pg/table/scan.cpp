@@ -3,7 +3,6 @@
 #include "pg/base/boundary.hpp"
 #include "pg/table/analyze.hpp"
 #include "pg/table/cold_blocks.hpp"
-#include "pg/table/cold_weak.hpp"
 #include "pg/table/delegation.hpp"
 
 extern "C" {

@@ -19,6 +19,12 @@ struct SegmentReader;
 /// Makes a reader for segments of `relation`; owned by `context` and everything in it. Holds the
 /// TOAST relation open (AccessShareLock) until SegmentReaderClose.
 SegmentReader *SegmentReaderCreate(Relation relation, Snapshot snapshot, MemoryContext context);
+/// Reads the rows as `descriptor` describes them, instead of the relation's own: ALTER TABLE reads
+/// the rows of before with the descriptor of before. Before the first segment; outlives the reader.
+void SegmentReaderUseDescriptor(SegmentReader *reader, TupleDesc descriptor);
+/// Reads through a small ring of buffers from now on: for scans that would push everything else out
+/// of shared_buffers.
+void SegmentReaderUseRing(SegmentReader *reader);
 /// Switches to a segment (reads and parses its head, from the backend's cache when there). row must
 /// outlive its use.
 void SegmentReaderOpen(SegmentReader *reader, const SegmentRow *row);

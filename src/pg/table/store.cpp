@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/stop_point.hpp"
 
 extern "C" {
 #include "access/genam.h"
@@ -219,6 +220,7 @@ void InsertBatch(Relation toast, const ToastIndexes &indexes, const SegmentRow *
   } else {
     heap_multi_insert(toast, slots, count, cid, 0, bulk);
   }
+  StopPoint("store_pieces_without_index");
   for (int i = 0; i < count; i++) {
     InsertIndexEntries(toast, indexes, row->value_id, first + i, &slots[i]->tts_tid);
     pages.Add(ItemPointerGetBlockNumber(&slots[i]->tts_tid));
@@ -424,6 +426,7 @@ void StoreAppend(Relation toast, SegmentRow *row, const std::byte *data, size_t 
   toast_close_indexes(indexes.indexes, indexes.count, NoLock);
   MemoryContextDelete(batch_context);
   row->piece_pages = pages.Finish();
+  StopPoint("store_appended");
 }
 
 Status StoreTryRead(Relation toast, const SegmentRow *row, Snapshot snapshot, size_t offset,
@@ -484,6 +487,7 @@ void StoreFree(Relation toast, const SegmentRow *row, CommandId cid) {
   }
   systable_endscan_ordered(scan);
   toast_close_indexes(indexes.indexes, indexes.count, NoLock);
+  StopPoint("store_freed");
 }
 
 }  // namespace tsext::pg
