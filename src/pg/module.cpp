@@ -6,6 +6,7 @@
 #include "pg/catalog/options.hpp"
 #include "pg/exec/planner.hpp"
 #include "pg/table/analyze.hpp"
+#include "pg/table/bulk.hpp"
 #include "pg/table/delegation.hpp"
 #include "pg/table/rewrite.hpp"
 #include "pg/table/vacuum.hpp"
@@ -24,6 +25,7 @@ void _PG_init(void) {
     tsext::pg::InitAnalyze();
     tsext::pg::InitRewrite();
     tsext::pg::InitVacuum();
+    tsext::pg::InitBulk();
     tsext::pg::InitPlanner();
   });
 }

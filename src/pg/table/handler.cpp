@@ -2,6 +2,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/table/analyze.hpp"
+#include "pg/table/bulk.hpp"
 #include "pg/table/index_build.hpp"
 #include "pg/table/rewrite.hpp"
 #include "pg/table/row.hpp"
@@ -22,6 +23,7 @@ TableAmRoutine MakeRoutine() {
   routine.relation_toast_am = [](Relation) -> Oid { return HEAP_TABLE_AM_OID; };
   tsext::pg::SetScanCallbacks(&routine);
   tsext::pg::SetRowCallbacks(&routine);
+  tsext::pg::SetBulkCallbacks(&routine);
   tsext::pg::SetIndexBuildCallbacks(&routine);
   tsext::pg::SetRewriteCallbacks(&routine);
   tsext::pg::SetAnalyzeCallbacks(&routine);

@@ -16,6 +16,8 @@ struct RowBuffer;
 
 /// An empty buffer in its own child context of `parent`.
 RowBuffer *RowBufferCreate(Relation relation, const TableOptions *options, MemoryContext parent);
+/// Whether a row may go to a segment: false when its time is NULL or ±infinity.
+bool RowBufferTakes(const RowBuffer *buffer, TupleTableSlot *slot);
 /// Appends a row (all attributes that are not dropped; deformed here when needed; values are copied
 /// and detoasted).
 void RowBufferAppend(RowBuffer *buffer, TupleTableSlot *slot);
@@ -32,6 +34,8 @@ int64_t RowBufferTime(const RowBuffer *buffer, int64_t row);
 void RowBufferGetRow(const RowBuffer *buffer, int64_t row, TupleTableSlot *slot);
 /// Forgets all rows, keeps the memory's context.
 void RowBufferReset(RowBuffer *buffer);
+/// Forgets all rows but these, which become rows 0, 1, …
+void RowBufferKeep(RowBuffer *buffer, const int64_t *rows, int64_t count);
 void RowBufferDestroy(RowBuffer *buffer);
 
 }  // namespace tsext::pg

@@ -20,6 +20,9 @@ struct WriteSegmentsOptions {
   /// When set, all rows belong to this chunk (merge, compress_chunk).
   bool fixed_chunk = false;
   int64_t chunk_start = 0, chunk_end = 0;
+  /// The relation that automatically chosen segment-by columns are remembered for, when it is not
+  /// the one written to: a rewrite fills a transient one.
+  Relation owner = nullptr;
 };
 
 struct WriteSegmentsResult {

@@ -1,0 +1,170 @@
+#include "pg/table/bulk_writer.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "pg/base/boundary.hpp"
+#include "pg/base/settings.hpp"
+#include "pg/table/row_buffer.hpp"
+#include "pg/table/segment_writer.hpp"
+
+extern "C" {
+#include "access/heapam.h"
+#include "executor/executor.h"
+#include "pgstat.h"
+}
+
+namespace tsext::pg {
+namespace {
+
+// Chunks with fewer rows are not worth a segment: compaction gathers them with later ones.
+constexpr int32_t kLeastRows = 4096;
+// In the middle of a statement more rows of the same chunk will come.
+constexpr int32_t kLeastRowsMidway = 30720;
+
+constexpr int kHotBatchRows = 1000;
+constexpr size_t kHotBatchBytes = 256 * 1024;
+
+}  // namespace
+
+struct BulkWriter {
+  MemoryContext context;
+  Relation relation;
+  BulkWriterOptions options;
+  TableOptions *table_options;
+  RowBuffer *buffer;
+  size_t memory_limit;
+  // Rows for the hot heap.
+  BulkInsertState insert_state;
+  TupleTableSlot *slots[kHotBatchRows];
+  TupleTableSlot *row_slot;  // a row of the buffer
+  int slot_count;
+  size_t slot_bytes;
+};
+
+namespace {
+
+void FlushHotRows(BulkWriter *writer) {
+  if (writer->slot_count == 0) return;
+  const BulkWriterOptions &options = writer->options;
+  if (writer->insert_state == nullptr) writer->insert_state = GetBulkInsertState();
+  // table_multi_insert may leak memory.
+  const MemoryContext batch =
+      AllocSetContextCreate(writer->context, "tsext hot rows", ALLOCSET_DEFAULT_SIZES);
+  const MemoryContext old_context = MemoryContextSwitchTo(batch);
+  table_multi_insert(writer->relation, writer->slots, writer->slot_count, options.cid,
+                     options.insert_options, writer->insert_state);
+  for (int i = 0; i < writer->slot_count; i++) {
+    if (options.result_relation != nullptr && options.result_relation->ri_NumIndices > 0)
+      list_free(ExecInsertIndexTuples(options.result_relation, writer->slots[i],
+                                      options.executor_state, false, false, nullptr, NIL));
+    ExecClearTuple(writer->slots[i]);
+  }
+  MemoryContextSwitchTo(old_context);
+  MemoryContextDelete(batch);
+  writer->slot_count = 0;
+  writer->slot_bytes = 0;
+}
+
+void AppendHotRow(BulkWriter *writer, TupleTableSlot *row) {
+  const MemoryContext old_context = MemoryContextSwitchTo(writer->context);
+  TupleTableSlot *&slot = writer->slots[writer->slot_count];
+  if (slot == nullptr) slot = table_slot_create(writer->relation, nullptr);
+  ExecCopySlot(slot, row);
+  writer->slot_count++;
+  bool free_tuple;
+  const HeapTuple tuple = ExecFetchSlotHeapTuple(slot, false, &free_tuple);
+  writer->slot_bytes += tuple->t_len;
+  if (free_tuple) heap_freetuple(tuple);
+  MemoryContextSwitchTo(old_context);
+  if (writer->slot_count == kHotBatchRows || writer->slot_bytes >= kHotBatchBytes)
+    FlushHotRows(writer);
+}
+
+WriteSegmentsResult Write(BulkWriter *writer, int32_t minimum_rows) {
+  WriteSegmentsOptions how;
+  how.cid = writer->options.cid;
+  how.minimum_rows = minimum_rows;
+  how.owner = writer->options.owner;
+  const WriteSegmentsResult result =
+      WriteSegments(writer->relation, writer->buffer, writer->table_options, how);
+  if (result.rows > 0) pgstat_count_heap_insert(writer->relation, result.rows);
+  return result;
+}
+
+void AppendLeftRows(BulkWriter *writer, const WriteSegmentsResult &result) {
+  for (int64_t i = 0; i < result.left_count; i++) {
+    CHECK_FOR_INTERRUPTS();
+    RowBufferGetRow(writer->buffer, result.left[i], writer->row_slot);
+    AppendHotRow(writer, writer->row_slot);
+  }
+  ExecClearTuple(writer->row_slot);
+}
+
+/// Makes room: writes chunks with many rows; the others' rows stay, if that makes room.
+void FlushMidway(BulkWriter *writer) {
+  const MemoryContext old_context = MemoryContextSwitchTo(writer->context);
+  for (const int32_t minimum_rows : {kLeastRowsMidway, kLeastRows}) {
+    WriteSegmentsResult result = Write(writer, minimum_rows);
+    const bool is_enough = result.left_count <= RowBufferRows(writer->buffer) / 2;
+    if (!is_enough && minimum_rows == kLeastRows) {
+      AppendLeftRows(writer, result);
+      result.left_count = 0;
+    }
+    if (result.left_count == 0)
+      RowBufferReset(writer->buffer);
+    else if (result.rows > 0)
+      RowBufferKeep(writer->buffer, result.left, result.left_count);
+    if (result.left != nullptr) pfree(result.left);
+    if (is_enough) break;
+  }
+  MemoryContextSwitchTo(old_context);
+}
+
+}  // namespace
+
+BulkWriter *BulkWriterCreate(Relation relation, const BulkWriterOptions &options,
+                             MemoryContext parent) {
+  const MemoryContext context =
+      AllocSetContextCreate(parent, "tsext bulk writer", ALLOCSET_DEFAULT_SIZES);
+  const MemoryContext old_context = MemoryContextSwitchTo(context);
+  auto *writer = static_cast<BulkWriter *>(palloc0(sizeof(BulkWriter)));
+  writer->context = context;
+  writer->relation = relation;
+  writer->options = options;
+  writer->table_options = GetTableOptions(options.owner != nullptr ? options.owner : relation);
+  writer->buffer = RowBufferCreate(relation, writer->table_options, context);
+  writer->memory_limit = BulkMemoryBytes();
+  writer->row_slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
+  writer->row_slot->tts_tableOid = RelationGetRelid(relation);
+  MemoryContextSwitchTo(old_context);
+  return writer;
+}
+
+void BulkWriterAppend(BulkWriter *writer, TupleTableSlot *slot) {
+  if (unlikely(!RowBufferTakes(writer->buffer, slot))) {
+    AppendHotRow(writer, slot);
+    return;
+  }
+  RowBufferAppend(writer->buffer, slot);
+  if (unlikely(RowBufferMemory(writer->buffer) > writer->memory_limit)) FlushMidway(writer);
+}
+
+void BulkWriterFinish(BulkWriter *writer) {
+  const MemoryContext old_context = MemoryContextSwitchTo(writer->context);
+  const WriteSegmentsResult result = Write(writer, kLeastRows);
+  AppendLeftRows(writer, result);
+  FlushHotRows(writer);
+  RowBufferReset(writer->buffer);
+  MemoryContextSwitchTo(old_context);
+}
+
+void BulkWriterDestroy(BulkWriter *writer) {
+  if (writer->insert_state != nullptr) FreeBulkInsertState(writer->insert_state);
+  for (TupleTableSlot *slot : writer->slots)
+    if (slot != nullptr) ExecDropSingleTupleTableSlot(slot);
+  ExecDropSingleTupleTableSlot(writer->row_slot);
+  MemoryContextDelete(writer->context);
+}
+
+}  // namespace tsext::pg
