@@ -125,7 +125,7 @@ ByteView DatumToBytes(Datum value, const DatumClass &type, void **detoasted) {
     return {reinterpret_cast<const std::byte *>(DatumGetPointer(value)),
             static_cast<uint32_t>(type.length)};
   auto *varlena = reinterpret_cast<struct varlena *>(DatumGetPointer(value));
-  if (VARATT_IS_EXTENDED(varlena) && !VARATT_IS_SHORT(varlena)) {
+  if (VARATT_IS_EXTERNAL(varlena) || VARATT_IS_COMPRESSED(varlena)) {
     varlena = detoast_attr(varlena);  // expanded objects become flat here, too
     *detoasted = varlena;
   }
