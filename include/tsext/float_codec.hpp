@@ -7,6 +7,7 @@
 #include <array>
 #include <memory_resource>
 #include <span>
+#include <vector>
 
 #include "tsext/bytes.hpp"
 #include "tsext/integer_codec.hpp"
@@ -25,7 +26,8 @@ void EncodeFloats(std::span<const float> values, Level level, ByteBuffer &out);
 template <typename T>
 class FloatStream {
  public:
-  explicit FloatStream(std::pmr::memory_resource *memory) : integers_(memory), low_(memory) {}
+  explicit FloatStream(std::pmr::memory_resource *memory)
+      : integers_(memory), low_(memory), dictionary_(memory) {}
   FloatStream(const FloatStream &) = delete;
   FloatStream &operator=(const FloatStream &) = delete;
 
@@ -40,6 +42,8 @@ class FloatStream {
   static constexpr uint32_t kMaxScales = 5;
 
   Status OpenAlp(ByteSpan bytes, uint32_t count);
+  template <typename U>
+  Status OpenDictionary(ByteSpan bytes, uint32_t count);
   /// U: the precision the values are stored in.
   template <typename U>
   Status DecodeAs(uint32_t index, U *out);
@@ -47,11 +51,14 @@ class FloatStream {
   Status DecodeAlp(uint32_t index, U *out);
   template <typename U>
   Status DecodeBits(uint32_t index, U *out);
+  Status DecodeDictionary(uint32_t index, T *out);
   template <typename U>
   Status PatchExceptions(uint32_t index, U *out) const noexcept;
 
-  IntegerStream integers_;  // ALP: the integers; bits: the patterns; split: their high parts
-  IntegerStream low_;       // split: the low parts
+  // ALP: the integers; bits: the patterns; split: their high parts; dictionary: the codes.
+  IntegerStream integers_;
+  IntegerStream low_;  // split: the low parts
+  std::pmr::vector<T> dictionary_;
   uint8_t layout_ = 0;
   uint8_t low_width_ = 0;
   bool narrow_ = false;  // doubles stored as floats

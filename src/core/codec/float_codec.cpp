@@ -6,6 +6,7 @@
 
 #include "core/codec/alp.hpp"
 #include "core/codec/bit_stream.hpp"
+#include "core/codec/distinct_values.hpp"
 #include "core/codec/kernel_table.hpp"
 #include "core/codec/patched.hpp"
 
@@ -17,13 +18,14 @@ namespace {
 /// never renumber.
 enum class FloatLayout : uint8_t {
   kAlp = 1,
-  kBits = 2,   ///< the bit pattern, made to sort as an integer
-  kSplit = 3,  ///< the bit pattern in two streams: high and low parts
+  kBits = 2,        ///< the bit pattern, made to sort as an integer
+  kSplit = 3,       ///< the bit pattern in two streams: high and low parts
+  kDictionary = 4,  ///< two streams: distinct values, and codes
 };
 /// Added to the layout when doubles are stored as floats.
 constexpr uint8_t kNarrowFlag = 0x80;
 /// Above this many bits a value ALP is compared with the other layouts.
-constexpr double kAlpCertainBits = 20;
+constexpr size_t kAlpCertainBits = 20;
 
 template <typename T>
 using BitsOfFloat = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
@@ -84,8 +86,9 @@ void AppendExceptions(ByteBuffer &out, std::span<const T> values, const uint8_t 
   for (uint32_t i = 0; i < count; i++) Append(out, values[positions[i]]);
 }
 
+/// Returns the bytes of the exceptions.
 template <typename T>
-void AppendAlp(ByteBuffer &out, std::span<const T> values, const AlpChoice &choice, Level level) {
+size_t AppendAlp(ByteBuffer &out, std::span<const T> values, const AlpChoice &choice, Level level) {
   const auto count = static_cast<uint32_t>(values.size());
   const uint32_t vectors = (count + kVectorSize - 1) / kVectorSize;
   Integers integers(size_t{vectors} * kVectorSize, out.get_allocator());
@@ -134,6 +137,7 @@ void AppendAlp(ByteBuffer &out, std::span<const T> values, const AlpChoice &choi
   }
   integers.resize(count);
   EncodeIntegers(integers, level, out);
+  return exceptions.size();
 }
 
 template <typename T>
@@ -200,16 +204,52 @@ bool Narrow(std::span<const double> values, std::pmr::vector<float> &floats) {
   return true;
 }
 
+/// Whether the writer may use a dictionary: its entries must not have one again.
+enum class Dictionary { kAllowed, kForbidden };
+
+template <typename T>
+void AppendFloats(ByteBuffer &out, std::span<const T> values, Level level, const AlpChoice &choice,
+                  Dictionary dictionary);
+
+/// False, with nothing appended, when the values are not few enough.
+template <typename T>
+bool AppendDictionary(ByteBuffer &out, std::span<const T> values, Level level) {
+  std::pmr::memory_resource *memory = out.get_allocator().resource();
+  const auto count = static_cast<uint32_t>(values.size());
+  Integers patterns(values.size(), memory);
+  for (size_t i = 0; i < values.size(); i++) patterns[i] = Sortable(values[i]);
+  DistinctValues distinct(memory);
+  if (!DistinctValues::FewLikely(patterns, count, memory) ||
+      !distinct.Collect(patterns, count / 2)) {
+    return false;
+  }
+  Integers entries(memory);
+  Integers codes(memory);
+  distinct.Arrange(false, entries, codes);
+  std::pmr::vector<T> floats(entries.size(), memory);
+  for (size_t i = 0; i < entries.size(); i++) FromSortable(entries[i], floats[i]);
+  Append(out, FloatLayout::kDictionary);
+  Append(out, static_cast<uint32_t>(entries.size()));
+  const size_t size_at = out.size();
+  Append(out, uint32_t{0});
+  const std::span<const T> span(floats);
+  AppendFloats(out, span, level, ChooseAlp(span), Dictionary::kForbidden);
+  const auto size = static_cast<uint32_t>(out.size() - size_at - sizeof(uint32_t));
+  std::memcpy(out.data() + size_at, &size, sizeof size);
+  EncodeIntegers(codes, level, out);
+  return true;
+}
+
 /// Appends the smallest of the layouts that may suit.
 template <typename T>
-void AppendFloats(ByteBuffer &out, std::span<const T> values, Level level,
-                  const AlpChoice &choice) {
+void AppendFloats(ByteBuffer &out, std::span<const T> values, Level level, const AlpChoice &choice,
+                  Dictionary dictionary) {
   const size_t begin = out.size();
-  const bool alp = choice.power_count > 0;
-  if (alp) {
-    AppendAlp(out, values, choice, level);
-    const double bits = static_cast<double>(out.size() - begin) * 8;
-    if (bits <= kAlpCertainBits * static_cast<double>(values.size())) return;
+  size_t exception_bytes = 0;
+  if (choice.power_count > 0) {
+    exception_bytes = AppendAlp(out, values, choice, level);
+    const size_t size = out.size() - begin;
+    if (size * 8 <= kAlpCertainBits * values.size() && exception_bytes * 16 <= size) return;
   }
   ByteBuffer other(out.get_allocator());
   const auto keep_smaller = [&] {
@@ -219,9 +259,11 @@ void AppendFloats(ByteBuffer &out, std::span<const T> values, Level level,
     }
     other.clear();
   };
+  if (dictionary == Dictionary::kAllowed && AppendDictionary(other, values, level)) keep_smaller();
+  if (choice.power_count > 0 && (out.size() - begin) * 8 <= kAlpCertainBits * values.size()) return;
   AppendSortable(other, values, level);
   keep_smaller();
-  if ((out.size() - begin) * 8 < values.size() * sizeof(T) * 8 * 3 / 4) return;
+  if ((out.size() - begin) * 4 < values.size() * sizeof(T) * 3) return;
   AppendSplit(other, values, level);
   keep_smaller();
 }
@@ -232,18 +274,18 @@ void EncodeDoubles(std::span<const double> values, Level level, ByteBuffer &out)
   const AlpChoice choice = ChooseAlp(values);
   const size_t begin = out.size();
   std::pmr::vector<float> floats(out.get_allocator());
-  const bool narrow = choice.bits_per_value > kAlpCertainBits && Narrow(values, floats);
+  const bool narrow = choice.bits_per_value > double{kAlpCertainBits} && Narrow(values, floats);
   if (narrow) {
     const std::span<const float> span(floats);
-    AppendFloats(out, span, level, ChooseAlp(span));
+    AppendFloats(out, span, level, ChooseAlp(span), Dictionary::kAllowed);
     out[begin] |= std::byte{kNarrowFlag};
     return;
   }
-  AppendFloats(out, values, level, choice);
+  AppendFloats(out, values, level, choice, Dictionary::kAllowed);
 }
 
 void EncodeFloats(std::span<const float> values, Level level, ByteBuffer &out) {
-  AppendFloats(out, values, level, ChooseAlp(values));
+  AppendFloats(out, values, level, ChooseAlp(values), Dictionary::kAllowed);
 }
 
 // ---- reading ----
@@ -271,6 +313,9 @@ Status FloatStream<T>::Open(ByteSpan bytes, uint32_t count) {
       TSEXT_RETURN_IF_ERROR(integers_.Open(high, count));
       return low_.Open(bytes.subspan(1 + reader.position()), count);
     }
+    case FloatLayout::kDictionary:
+      return narrow_ ? OpenDictionary<float>(bytes.subspan(1), count)
+                     : OpenDictionary<T>(bytes.subspan(1), count);
   }
   return Status::Unsupported("the layout of a float stream is unknown to this version of tsext");
 }
@@ -311,6 +356,45 @@ Status FloatStream<T>::OpenAlp(ByteSpan bytes, uint32_t count) {
     if (!reader.ReadBytes(at, exceptions_)) return corrupt;
   }
   return integers_.Open(bytes.subspan(reader.position()), count);
+}
+
+template <typename T>
+template <typename U>
+Status FloatStream<T>::OpenDictionary(ByteSpan bytes, uint32_t count) {
+  ByteReader reader(bytes);
+  uint32_t distinct;
+  uint32_t size;
+  ByteSpan entries;
+  if (!reader.Read(distinct) || !reader.Read(size) || distinct == 0 || distinct > count ||
+      !reader.ReadBytes(size, entries) || entries.empty() ||
+      (static_cast<uint8_t>(entries[0]) & ~kNarrowFlag) ==
+          static_cast<uint8_t>(FloatLayout::kDictionary)) {
+    return Status::Corrupt("the dictionary of a float stream is damaged");
+  }
+  FloatStream<U> entry_stream(dictionary_.get_allocator().resource());
+  TSEXT_RETURN_IF_ERROR(entry_stream.Open(entries, distinct));
+  dictionary_.resize(distinct);
+  alignas(64) U values[kVectorSize];
+  for (uint32_t begin = 0; begin < distinct; begin += kVectorSize) {
+    TSEXT_RETURN_IF_ERROR(entry_stream.Decode(begin / kVectorSize, values));
+    std::copy_n(values, std::min(kVectorSize, distinct - begin), dictionary_.begin() + begin);
+  }
+  return integers_.Open(bytes.subspan(reader.position()), count);
+}
+
+template <typename T>
+Status FloatStream<T>::DecodeDictionary(uint32_t index, T *out) {
+  alignas(64) int64_t codes[kVectorSize];
+  TSEXT_RETURN_IF_ERROR(integers_.Decode(index, codes));
+  const uint32_t rows = std::min(kVectorSize, count() - index * kVectorSize);
+  std::fill(codes + rows, codes + kVectorSize, 0);
+  int64_t min;
+  int64_t max;
+  Kernels().minmax(codes, &min, &max);
+  if (min < 0 || static_cast<uint64_t>(max) >= dictionary_.size())
+    return Status::Corrupt("a code is outside its dictionary");
+  for (uint32_t i = 0; i < rows; i++) out[i] = dictionary_[static_cast<size_t>(codes[i])];
+  return Status::Ok();
 }
 
 template <typename T>
@@ -422,6 +506,8 @@ template <typename T>
 Status FloatStream<T>::Decode(uint32_t index, T *out) {
   if (size_t{index} * kVectorSize >= count())
     return Status::Invalid("a float stream has no such vector");
+  if (static_cast<FloatLayout>(layout_) == FloatLayout::kDictionary)
+    return DecodeDictionary(index, out);
   if (!narrow_) return DecodeAs(index, out);
   alignas(64) float floats[kVectorSize];
   TSEXT_RETURN_IF_ERROR(DecodeAs(index, floats));
@@ -444,6 +530,8 @@ const char *FloatStream<T>::EncodingName() const noexcept {
       return zstd ? "bits+zstd" : "bits";
     case FloatLayout::kSplit:
       return zstd ? "split+zstd" : "split";
+    case FloatLayout::kDictionary:
+      return zstd ? "dictionary+zstd" : "dictionary";
   }
   return "unknown";
 }

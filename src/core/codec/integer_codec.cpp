@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/codec/bit_stream.hpp"
+#include "core/codec/distinct_values.hpp"
 #include "core/codec/integer_layout.hpp"
 #include "core/codec/kernel_table.hpp"
 #include "core/codec/patched.hpp"
@@ -20,10 +21,9 @@ namespace {
 using Integers = std::pmr::vector<int64_t>;
 
 /// COLD must save this much over HOT to be worth its decoding.
-constexpr size_t kColdSavingPercent = 8;
+constexpr size_t kColdSavingPercent = 4;
 /// Runs that cost less than this many bits a value are taken without looking further.
 constexpr uint32_t kRowsPerCheapJump = 512;
-constexpr uint32_t kSampleSize = 2048;
 
 /// The values' greatest common divisor after taking off the first, with the quotients in `values`;
 /// they are unchanged when it is 1.
@@ -40,66 +40,6 @@ Scaling DivideByGcd(std::span<int64_t> values) {
   for (int64_t &value : values)
     value = static_cast<int64_t>((static_cast<uint64_t>(value) - min) / divisor);
   return {.scale = divisor, .offset = min};
-}
-
-/// Open addressing over the distinct values of a segment.
-class DistinctTable {
- public:
-  DistinctTable(uint32_t limit, std::pmr::memory_resource *memory)
-      : slots_(std::bit_ceil(size_t{limit} * 2 + 2), kFree, memory),
-        values_(memory),
-        limit_(limit) {}
-
-  /// The index of `value` in order of appearance; false when it would be one too many.
-  bool Insert(int64_t value, uint32_t &index) {
-    const size_t mask = slots_.size() - 1;
-    size_t at =
-        static_cast<size_t>((static_cast<uint64_t>(value) * 0x9E3779B97F4A7C15) >> 32) & mask;
-    for (; slots_[at] != kFree; at = (at + 1) & mask) {
-      if (values_[slots_[at]] == value) {
-        index = slots_[at];
-        return true;
-      }
-    }
-    if (values_.size() == limit_) return false;
-    index = static_cast<uint32_t>(values_.size());
-    slots_[at] = index;
-    values_.push_back(value);
-    return true;
-  }
-  const Integers &values() const noexcept { return values_; }
-
- private:
-  static constexpr uint32_t kFree = ~uint32_t{0};
-  std::pmr::vector<uint32_t> slots_;
-  Integers values_;
-  uint32_t limit_;
-};
-
-/// Whether a dictionary might beat the `bytes` that the values take without one: a guess from a
-/// sample that errs on the side of trying.
-bool DictionaryMayHelp(std::span<const int64_t> values, uint32_t count, size_t bytes,
-                       std::pmr::memory_resource *memory) {
-  const uint32_t stride = std::max(1U, count / kSampleSize);
-  const uint32_t sampled = (count + stride - 1) / stride;
-  DistinctTable table(sampled, memory);
-  int64_t min = values[0];
-  int64_t max = values[0];
-  for (uint32_t i = 0; i < count; i += stride) {
-    uint32_t index;
-    (void)table.Insert(values[i], index);
-    min = std::min(min, values[i]);
-    max = std::max(max, values[i]);
-  }
-  const auto distinct = static_cast<uint32_t>(table.values().size());
-  // Were more than half of all rows distinct, a sample would hold few equal values.
-  const double pairs = static_cast<double>(sampled) * sampled / 2;
-  if (stride > 1 && sampled - distinct < pairs / count / 2) return false;
-  if (stride == 1 && distinct > count / 2) return false;
-  // Codes are narrower than values only when the values leave gaps.
-  const uint64_t range = static_cast<uint64_t>(max) - static_cast<uint64_t>(min);
-  if (range / 2 < distinct) return false;
-  return bytes * 8 > count;
 }
 
 void AppendPlain(ByteBuffer &out, Integers &values, uint32_t count, Level level, Scaling scaling) {
@@ -137,43 +77,42 @@ void AppendNumbers(ByteBuffer &out, Integers &values, uint32_t count, Level leve
   }
 }
 
-/// False, with nothing appended, when more than half the values are distinct.
-bool AppendDictionary(ByteBuffer &out, std::span<const int64_t> values, Level level) {
-  std::pmr::memory_resource *memory = out.get_allocator().resource();
-  const auto count = static_cast<uint32_t>(values.size());
-  DistinctTable table(count / 2, memory);
-  Integers codes(count, memory);
-  for (uint32_t i = 0; i < count; i++) {
-    uint32_t index;
-    if (!table.Insert(values[i], index)) return false;
-    codes[i] = index;
-  }
-  // Codes in the order of their values, so that neighbours stay neighbours.
-  const Integers &unsorted = table.values();
-  const auto distinct = static_cast<uint32_t>(unsorted.size());
-  std::pmr::vector<uint32_t> order(distinct, memory);
-  std::iota(order.begin(), order.end(), 0U);
-  std::sort(order.begin(), order.end(),
-            [&](uint32_t a, uint32_t b) { return unsorted[a] < unsorted[b]; });
-  Integers sorted(distinct, memory);
-  std::pmr::vector<uint32_t> rank(distinct, memory);
-  for (uint32_t i = 0; i < distinct; i++) {
-    sorted[i] = unsorted[order[i]];
-    rank[order[i]] = i;
-  }
-  for (int64_t &code : codes) code = rank[static_cast<size_t>(code)];
-  PadToVector(sorted);
-  PadToVector(codes);
+/// Which code a distinct value gets.
+enum class CodeOrder { kValue, kFrequency };
 
+/// Bits that codes by frequency take without differences: a window from 0 on, the rest patched.
+size_t FrequencyCost(std::span<const uint32_t> descending_counts, uint32_t count) {
+  constexpr size_t kPositionBits = 8;
+  const auto full = static_cast<size_t>(std::bit_width(descending_counts.size() - 1));
+  size_t best = count * full;
+  size_t inside = 0;
+  size_t next = 0;
+  for (size_t width = 0; width < full; width++) {
+    for (; next < std::min(size_t{1} << width, descending_counts.size()); next++)
+      inside += descending_counts[next];
+    best = std::min(best, count * width + (count - inside) * (kPositionBits + full - width + 1));
+  }
+  return best;
+}
+
+void AppendDictionary(ByteBuffer &out, const DistinctValues &distinct, CodeOrder code_order,
+                      Level level) {
+  std::pmr::memory_resource *memory = out.get_allocator().resource();
+  Integers entries(memory);
+  Integers codes(memory);
+  distinct.Arrange(code_order == CodeOrder::kFrequency, entries, codes);
+  const auto entry_count = static_cast<uint32_t>(entries.size());
+  const auto count = static_cast<uint32_t>(codes.size());
+  PadToVector(entries);
+  PadToVector(codes);
   Append(out, IntegerLayout::kDictionary);
-  Append(out, distinct);
+  Append(out, entry_count);
   const size_t size_at = out.size();
   Append(out, uint32_t{0});
-  AppendNumbers(out, sorted, distinct, level);
+  AppendNumbers(out, entries, entry_count, level);
   const auto size = static_cast<uint32_t>(out.size() - size_at - sizeof(uint32_t));
   std::memcpy(out.data() + size_at, &size, sizeof size);
   AppendNumbers(out, codes, count, level);
-  return true;
 }
 
 }  // namespace
@@ -188,12 +127,24 @@ void EncodeIntegers(std::span<const int64_t> values, Level level, ByteBuffer &ou
   PadToVector(padded);
   AppendNumbers(out, padded, count, level);
   const size_t size = out.size() - begin;
-  // Differences of few values may be narrower as codes even where the numbers were divided.
-  if (!DictionaryMayHelp(padded, count, size, memory)) return;
-  ByteBuffer dictionary(out.get_allocator());
-  if (AppendDictionary(dictionary, values, level) && dictionary.size() < size) {
-    out.resize(begin);
-    AppendBytes(out, dictionary);
+  if (size * 8 <= count || !DistinctValues::FewLikely(padded, count, memory)) return;
+  DistinctValues distinct(memory);
+  if (!distinct.Collect(values, count / 2)) return;
+  ByteBuffer dictionary(memory);
+  size_t best = size;
+  const auto keep_smaller = [&] {
+    if (dictionary.size() < best) {
+      out.resize(begin);
+      AppendBytes(out, dictionary);
+      best = dictionary.size();
+    }
+    dictionary.clear();
+  };
+  AppendDictionary(dictionary, distinct, CodeOrder::kValue, level);
+  keep_smaller();
+  if (FrequencyCost(distinct.DescendingCounts(), count) < best * 8) {
+    AppendDictionary(dictionary, distinct, CodeOrder::kFrequency, level);
+    keep_smaller();
   }
 }
 
@@ -302,8 +253,10 @@ Status IntegerBody::OpenPlanes(ByteSpan bytes) {
   size_t at = 0;
   for (uint32_t group = 0; group < groups; group++) {
     const std::byte *head = group_heads_.data() + group * kGroupHeadSize;
-    if (static_cast<uint8_t>(head[0]) > kGroupRows || static_cast<uint8_t>(head[1]) > 8)
+    if ((static_cast<uint8_t>(head[0]) & ~(kGroupDelta | kGroupRows | kGroupZigZag)) != 0 ||
+        static_cast<uint8_t>(head[1]) > 8) {
       return corrupt;
+    }
     group_begins_[group] = static_cast<uint32_t>(at);
     at += LoadUnaligned<uint32_t>(head + 2);
     if (at > reader.remaining()) return corrupt;
@@ -377,18 +330,22 @@ Status IntegerBody::LoadGroup(uint32_t group) {
     return Status::Corrupt("a compressed group of integers is damaged");
   auto *values = reinterpret_cast<uint64_t *>(group_.data());
   if ((mode & kGroupRows) != 0) {
-    for (uint32_t i = 0; i < rows; i++) values[i] = base + LoadNarrow(bytes, i, width);
+    for (uint32_t i = 0; i < rows; i++) values[i] = LoadNarrow(bytes, i, width);
   } else {
-    std::fill_n(values, rows, base);
+    std::fill_n(values, rows, 0);
     for (unsigned plane = 0; plane < width; plane++) {
       const std::byte *from = bytes.data() + size_t{plane} * rows;
       for (uint32_t i = 0; i < rows; i++)
-        values[i] += static_cast<uint64_t>(from[i]) << (8 * plane);
+        values[i] |= static_cast<uint64_t>(from[i]) << (8 * plane);
     }
   }
   if ((mode & kGroupDelta) != 0) {
     values[0] = first;
-    for (uint32_t i = 1; i < rows; i++) values[i] += values[i - 1];
+    if ((mode & kGroupZigZag) != 0)
+      for (uint32_t i = 1; i < rows; i++) values[i] = UnZigZag(values[i]);
+    for (uint32_t i = 1; i < rows; i++) values[i] += values[i - 1] + base;
+  } else {
+    for (uint32_t i = 0; i < rows; i++) values[i] += base;
   }
   loaded_group_ = group;
   return Status::Ok();

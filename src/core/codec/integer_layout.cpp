@@ -136,56 +136,95 @@ bool AppendRuns(ByteBuffer &out, std::span<const int64_t> values, uint32_t count
 namespace {
 
 /// A group's values as bytes: plane by plane, or row by row.
-void SplitBytes(std::span<const uint64_t> values, uint64_t base, unsigned width, bool rows,
-                std::byte *to) {
-  const size_t count = values.size();
+void SplitBytes(std::span<const uint64_t> codes, unsigned width, bool rows, std::byte *to) {
+  const size_t count = codes.size();
   for (unsigned plane = 0; plane < width; plane++) {
     const size_t begin = rows ? plane : plane * count;
     const size_t stride = rows ? width : 1;
     for (size_t i = 0; i < count; i++)
-      to[begin + i * stride] = static_cast<std::byte>((values[i] - base) >> (8 * plane));
+      to[begin + i * stride] = static_cast<std::byte>(codes[i] >> (8 * plane));
   }
 }
 
+/// Codes of a group, all of them small if possible.
+struct GroupCodes {
+  std::pmr::vector<uint64_t> codes;
+  uint64_t base = 0;
+  uint64_t all = 0;  ///< bits set in some code
+};
+
+GroupCodes ValuesLessMinimum(std::span<const int64_t> values, std::pmr::memory_resource *memory) {
+  GroupCodes group{.codes = std::pmr::vector<uint64_t>(values.size(), memory)};
+  group.base = static_cast<uint64_t>(*std::min_element(values.begin(), values.end()));
+  for (size_t i = 0; i < values.size(); i++) {
+    group.codes[i] = static_cast<uint64_t>(values[i]) - group.base;
+    group.all |= group.codes[i];
+  }
+  return group;
+}
+
+/// Differences; codes[0] is 0 and not used. Signed ones around their median suit symmetric steps,
+/// those less the minimum suit times.
+GroupCodes Differences(std::span<const int64_t> values, bool zigzag,
+                       std::pmr::memory_resource *memory) {
+  GroupCodes group{.codes = std::pmr::vector<uint64_t>(values.size(), memory)};
+  if (values.size() < 2) return group;
+  std::pmr::vector<int64_t> deltas(values.size() - 1, memory);
+  for (size_t i = 1; i < values.size(); i++) {
+    deltas[i - 1] = static_cast<int64_t>(static_cast<uint64_t>(values[i]) -
+                                         static_cast<uint64_t>(values[i - 1]));
+    group.codes[i] = static_cast<uint64_t>(deltas[i - 1]);
+  }
+  auto base = deltas.begin() + static_cast<ptrdiff_t>(deltas.size() / 2);
+  if (zigzag) {
+    std::nth_element(deltas.begin(), base, deltas.end());
+  } else {
+    base = std::min_element(deltas.begin(), deltas.end());
+  }
+  group.base = static_cast<uint64_t>(*base);
+  for (size_t i = 1; i < values.size(); i++) {
+    group.codes[i] -= group.base;
+    if (zigzag) group.codes[i] = ZigZag(group.codes[i]);
+    group.all |= group.codes[i];
+  }
+  return group;
+}
+
 bool AppendGroup(ByteBuffer &heads, ByteBuffer &frames, std::span<const int64_t> values) {
-  const auto *source = reinterpret_cast<const uint64_t *>(values.data());
-  const size_t count = values.size();
-  std::pmr::vector<uint64_t> deltas(count, heads.get_allocator());
-  for (size_t i = 1; i < count; i++) deltas[i] = source[i] - source[i - 1];
-  if (count > 1) deltas[0] = deltas[1];  // not used by readers
-  ByteBuffer bytes(heads.get_allocator());
-  ByteBuffer best(heads.get_allocator());
-  ByteBuffer frame(heads.get_allocator());
-  uint8_t best_mode = 0;
-  uint64_t best_base = 0;
-  unsigned best_width = 0;
-  for (const uint8_t mode : {uint8_t{0}, kGroupDelta, kGroupRows}) {
-    const std::span<const uint64_t> stored =
-        (mode & kGroupDelta) != 0 ? std::span<const uint64_t>(deltas) : std::span(source, count);
-    const auto less = [](uint64_t a, uint64_t b) {
-      return static_cast<int64_t>(a) < static_cast<int64_t>(b);
-    };
-    const auto [low, high] = std::minmax_element(stored.begin(), stored.end(), less);
-    const bool rows = (mode & kGroupRows) != 0;
-    const uint64_t base = *low;
-    const unsigned width = ByteWidth(*high - base);
-    if (rows && width < 3) continue;  // long repeats are what rows are for
-    bytes.resize(count * width);
-    SplitBytes(stored, base, width, rows, bytes.data());
+  std::pmr::memory_resource *memory = heads.get_allocator().resource();
+  struct Candidate {
+    uint8_t mode;
+    GroupCodes codes;
+  };
+  const Candidate candidates[] = {
+      {0, ValuesLessMinimum(values, memory)},
+      {kGroupDelta | kGroupZigZag, Differences(values, true, memory)},
+      {kGroupDelta, Differences(values, false, memory)},
+      {kGroupRows, ValuesLessMinimum(values, memory)},
+  };
+  ByteBuffer bytes(memory);
+  ByteBuffer best(memory);
+  ByteBuffer frame(memory);
+  const Candidate *chosen = nullptr;
+  for (const Candidate &candidate : candidates) {
+    const unsigned width = ByteWidth(candidate.codes.all);
+    // Long repeats are what rows are for; a step of one byte is found by the signed ones.
+    if ((candidate.mode == kGroupRows && width < 3) || (candidate.mode == kGroupDelta && width < 2))
+      continue;
+    bytes.resize(values.size() * width);
+    SplitBytes(candidate.codes.codes, width, candidate.mode == kGroupRows, bytes.data());
     frame.clear();
     if (width > 0 && AppendZstdFrame(frame, bytes, kColdZstdLevel) == 0) return false;
-    if (mode == 0 || frame.size() < best.size()) {
+    if (chosen == nullptr || frame.size() < best.size()) {
       best.swap(frame);
-      best_mode = mode;
-      best_base = base;
-      best_width = width;
+      chosen = &candidate;
     }
     if (best.empty()) break;
   }
-  Append(heads, best_mode);
-  Append(heads, static_cast<uint8_t>(best_width));
+  Append(heads, chosen->mode);
+  Append(heads, static_cast<uint8_t>(ByteWidth(chosen->codes.all)));
   Append(heads, static_cast<uint32_t>(best.size()));
-  Append(heads, best_base);
+  Append(heads, chosen->codes.base);
   Append(heads, values[0]);
   AppendBytes(frames, best);
   return true;

@@ -25,8 +25,9 @@ inline constexpr uint8_t kScaledFlag = 1;
 inline constexpr uint8_t kDeltaMode = 0x80;
 
 /// A group's mode in kPlanes.
-inline constexpr uint8_t kGroupDelta = 1;  ///< differences, not values
-inline constexpr uint8_t kGroupRows = 2;   ///< a value's bytes lie together, not in planes
+inline constexpr uint8_t kGroupDelta = 1;   ///< codes are differences less the base, not values
+inline constexpr uint8_t kGroupRows = 2;    ///< a code's bytes lie together, not in planes
+inline constexpr uint8_t kGroupZigZag = 4;  ///< with kGroupDelta: codes are signed, zigzag
 /// u8 mode, u8 bytes a value, u32 frame size, i64 base, i64 first.
 inline constexpr size_t kGroupHeadSize = 22;
 

@@ -17,7 +17,8 @@ constexpr unsigned kBucketBits = 8;
 constexpr uint32_t kBuckets = 1U << kBucketBits;
 /// Windows are placed to a quarter of their size or better.
 constexpr unsigned kPlacementBits = 2;
-/// Decoding differences takes longer than decoding codes: they must save this much.
+/// Decoding differences takes longer than decoding codes: they must save this much, or a quarter of
+/// a bit a value.
 constexpr size_t kDeltaBiasPercent = 10;
 
 /// Cumulated counts of values by bucket of 2^shift from `low` on; others are not counted.
@@ -139,7 +140,8 @@ VectorPlan PlanVector(const int64_t *values, uint32_t rows) noexcept {
     delta_max = *high;
   }
   const Window delta = ChooseWindow({deltas + 1, rows - 1}, delta_min, delta_max);
-  if (delta.cost_bits * (100 + kDeltaBiasPercent) < window.cost_bits * 100) {
+  const size_t bias = std::min<size_t>(window.cost_bits * kDeltaBiasPercent / 100, rows / 4);
+  if (delta.cost_bits + bias < window.cost_bits) {
     plan.delta = true;
     plan.width = delta.width;
     plan.base = static_cast<uint64_t>(values[0]);
