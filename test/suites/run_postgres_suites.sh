@@ -86,5 +86,5 @@ if [ "$which" != regress ]; then
     >"$work/isolation/log" 2>&1 || true
   report isolation "$work/isolation/log"
 fi
-cp "build/servers/$server/log" "$work/server.log"
+cp "$(test/server.sh root)/servers/$server/log" "$work/server.log"
 if grep -E 'PANIC|was terminated by signal|TRAP:' "$work/server.log"; then echo "the server crashed"; exit 1; fi
