@@ -9,6 +9,7 @@ extern "C" {
 #include "access/heapam.h"
 #include "access/skey.h"
 #include "pgstat.h"
+#include "utils/plancache.h"
 #include "utils/snapmgr.h"
 }
 
@@ -185,6 +186,7 @@ bool HasColdRows(Relation relation, Snapshot snapshot) {
 void RefuseColdRows(Relation relation, Snapshot snapshot) {
   if (!RelationIsPermanent(relation)) return;
   if (!Enter([&] { return HasColdRows(relation, snapshot); })) return;
+  ResetPlanCache();  // so that a retry does not run the same plan
   ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
                   errmsg("could not use an index of table \"%s\" due to concurrent compression",
                          RelationGetRelationName(relation)),

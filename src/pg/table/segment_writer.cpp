@@ -19,6 +19,10 @@
 #include "pg/table/segment_by.hpp"
 #include "pg/table/store.hpp"
 
+extern "C" {
+#include "utils/inval.h"
+}
+
 namespace tsext::pg {
 namespace {
 
@@ -455,6 +459,8 @@ WriteSegmentsResult WriteSegments(Relation relation, RowBuffer *buffer, const Ta
   LOCKMODE lock;
   const ChunkPlan plan = PlanAndLock(writer, options, &lock);
   if (plan.count > 0) {
+    // Plans made while nothing was cold read hot rows only: they must be made anew.
+    if (!HasSegments(RelationGetRelid(writer->toast), nullptr)) CacheInvalidateRelcache(relation);
     DecideSegmentBy(writer, how.owner != nullptr ? how.owner : relation, options);
     SetSortKey(writer);
     writer->sorter = RowSorterCreate(buffer, writer->sort);
