@@ -1,0 +1,51 @@
+#include "pg/base/transaction.hpp"
+
+extern "C" {
+#include "access/xact.h"
+#include "pgstat.h"
+#include "utils/snapmgr.h"
+}
+
+namespace tsext::pg {
+
+namespace {
+
+bool Run(void (*body)(void *state), void *state, bool with_snapshot) {
+  // Set in PG_TRY, read after it.
+  volatile bool succeeded = false;
+  MemoryContext caller = CurrentMemoryContext;
+  PG_TRY();
+  {
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    if (with_snapshot) PushActiveSnapshot(GetTransactionSnapshot());
+    body(state);
+    if (with_snapshot) PopActiveSnapshot();
+    CommitTransactionCommand();
+    succeeded = true;
+  }
+  PG_CATCH();
+  {
+    HOLD_INTERRUPTS();
+    EmitErrorReport();
+    AbortCurrentTransaction();
+    FlushErrorState();
+    RESUME_INTERRUPTS();
+  }
+  PG_END_TRY();
+  MemoryContextSwitchTo(caller);
+  pgstat_report_stat(true);
+  return succeeded;
+}
+
+}  // namespace
+
+bool RunTransaction(void (*body)(void *state), void *state) {
+  return Run(body, state, true);
+}
+
+bool RunUtility(void (*body)(void *state), void *state) {
+  return Run(body, state, false);
+}
+
+}  // namespace tsext::pg

@@ -1,0 +1,16 @@
+#pragma once
+
+// Transactions of background workers, which must survive their errors.
+
+#include "pg/base/postgres.hpp"
+
+namespace tsext::pg {
+
+/// Runs `body(state)` in a transaction of its own with an active snapshot. An error is logged, the
+/// transaction is rolled back and false returned; FATAL ends the worker as ever.
+bool RunTransaction(void (*body)(void *state), void *state);
+
+/// The same without a snapshot, for commands that make their own transactions (vacuum).
+bool RunUtility(void (*body)(void *state), void *state);
+
+}  // namespace tsext::pg

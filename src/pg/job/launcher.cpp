@@ -1,0 +1,358 @@
+#include "pg/job/launcher.hpp"
+
+#include <csignal>
+
+#include "pg/base/boundary.hpp"
+#include "pg/base/settings.hpp"
+#include "pg/base/transaction.hpp"
+
+extern "C" {
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "tcop/tcopprot.h"
+#include "tcop/utility.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+}
+
+namespace tsext::pg {
+
+namespace {
+
+constexpr int kMaxDatabases = 64;
+// A database without the extension is looked at this often (CREATE EXTENSION wakes the launcher).
+constexpr int kProbeIntervalMs = 60 * 1000;
+// After DROP DATABASE and the like asked for it, a database gets no worker for so long.
+constexpr int kHoldMs = 15 * 1000;
+
+struct WorkerSlot {
+  Oid database;            // InvalidOid: free
+  pid_t pid;               // 0: no worker runs
+  TimestampTz hold_until;  // no worker before this
+};
+
+/// In shared memory; `lock` protects all of it.
+struct LauncherShared {
+  LWLock *lock;
+  Latch *launcher;  // nullptr: not running
+  bool probe;
+  WorkerSlot slots[kMaxDatabases];
+};
+
+LauncherShared *shared = nullptr;
+shmem_request_hook_type previous_shmem_request = nullptr;
+shmem_startup_hook_type previous_shmem_startup = nullptr;
+ProcessUtility_hook_type previous_utility = nullptr;
+bool wake_at_commit = false;
+
+void RequestSharedMemory() {
+  if (previous_shmem_request != nullptr) previous_shmem_request();
+  RequestAddinShmemSpace(MAXALIGN(sizeof(LauncherShared)));
+  RequestNamedLWLockTranche("tsext_launcher", 1);
+}
+
+void StartSharedMemory() {
+  if (previous_shmem_startup != nullptr) previous_shmem_startup();
+  LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+  bool found;
+  shared = static_cast<LauncherShared *>(
+      ShmemInitStruct("tsext launcher", sizeof(LauncherShared), &found));
+  if (!found) {
+    memset(static_cast<void *>(shared), 0, sizeof *shared);
+    shared->lock = &GetNamedLWLockTranche("tsext_launcher")->lock;
+  }
+  LWLockRelease(AddinShmemInitLock);
+}
+
+/// The slot of a database, or a free one when `claim`; nullptr when there is none. The lock is
+/// held.
+WorkerSlot *FindSlot(Oid database, bool claim) {
+  WorkerSlot *available = nullptr;
+  for (WorkerSlot &slot : shared->slots) {
+    if (slot.database == database) return &slot;
+    if (available == nullptr &&
+        (slot.database == InvalidOid || (slot.pid == 0 && slot.hold_until == 0)))
+      available = &slot;
+  }
+  if (!claim || available == nullptr) return nullptr;
+  *available = {database, 0, 0};
+  return available;
+}
+
+void ReleaseWorkerSlot(int, Datum) {
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  for (WorkerSlot &slot : shared->slots) {
+    if (slot.pid == MyProcPid) slot.pid = 0;
+  }
+  LWLockRelease(shared->lock);
+}
+
+void DetachLauncher(int, Datum) {
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  shared->launcher = nullptr;
+  LWLockRelease(shared->lock);
+}
+
+/// Ends the worker of a database and keeps it away for a while: a command needs the database
+/// without sessions.
+void StopWorkerOf(Oid database) {
+  if (shared == nullptr || !OidIsValid(database)) return;
+  for (int attempt = 0; attempt < 100; attempt++) {
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    WorkerSlot *slot = FindSlot(database, true);
+    pid_t pid = 0;
+    if (slot != nullptr) {
+      slot->hold_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kHoldMs);
+      pid = slot->pid;
+    }
+    LWLockRelease(shared->lock);
+    if (pid == 0) return;
+    if (attempt % 20 == 0) kill(pid, SIGTERM);
+    CHECK_FOR_INTERRUPTS();
+    pg_usleep(50 * 1000L);
+  }
+}
+
+/// The database that a command needs for itself, or nullptr.
+const char *ExclusiveDatabase(Node *statement) {
+  switch (nodeTag(statement)) {
+    case T_DropdbStmt:
+      return reinterpret_cast<DropdbStmt *>(statement)->dbname;
+    case T_RenameStmt: {
+      auto *rename = reinterpret_cast<RenameStmt *>(statement);
+      return rename->renameType == OBJECT_DATABASE ? rename->subname : nullptr;
+    }
+    case T_AlterDatabaseStmt:
+      return reinterpret_cast<AlterDatabaseStmt *>(statement)->dbname;
+    case T_CreatedbStmt: {
+      ListCell *cell;
+      foreach (cell, reinterpret_cast<CreatedbStmt *>(statement)->options) {
+        auto *option = lfirst_node(DefElem, cell);
+        if (strcmp(option->defname, "template") == 0 && option->arg != nullptr)
+          return defGetString(option);
+      }
+      return nullptr;
+    }
+    default:
+      return nullptr;
+  }
+}
+
+void StopWorkersBeforeUtility(PlannedStmt *statement, const char *query, bool read_only_tree,
+                              ProcessUtilityContext context, ParamListInfo parameters,
+                              QueryEnvironment *environment, DestReceiver *destination,
+                              QueryCompletion *completion) {
+  Enter([&] {
+    if (const char *name = ExclusiveDatabase(statement->utilityStmt);
+        name != nullptr && IsTransactionState()) {
+      StopWorkerOf(get_database_oid(name, true));
+    }
+  });
+  (previous_utility != nullptr ? previous_utility : standard_ProcessUtility)(
+      statement, query, read_only_tree, context, parameters, environment, destination, completion);
+}
+
+void WakeLauncher() {
+  if (shared == nullptr) return;
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  shared->probe = true;
+  if (shared->launcher != nullptr) SetLatch(shared->launcher);
+  LWLockRelease(shared->lock);
+}
+
+void AfterTransaction(XactEvent event, void *) {
+  if (!wake_at_commit) return;
+  if (event == XACT_EVENT_COMMIT) WakeLauncher();
+  if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT) wake_at_commit = false;
+}
+
+/// What the launcher knows of one database.
+struct Database {
+  Oid oid;
+  BackgroundWorkerHandle *handle;  // nullptr: no worker
+  TimestampTz next_probe;
+  bool listed;
+};
+
+struct Launcher {
+  MemoryContext memory;
+  Database databases[kMaxDatabases];
+  int count;
+};
+
+/// Reads pg_database into launcher->databases.
+void ListDatabases(void *state) {
+  auto *launcher = static_cast<Launcher *>(state);
+  for (int i = 0; i < launcher->count; i++) launcher->databases[i].listed = false;
+  Relation catalog = table_open(DatabaseRelationId, AccessShareLock);
+  TableScanDesc scan = table_beginscan_catalog(catalog, 0, nullptr);
+  while (HeapTuple tuple = heap_getnext(scan, ForwardScanDirection)) {
+    auto *form = reinterpret_cast<Form_pg_database>(GETSTRUCT(tuple));
+    if (form->datistemplate || !form->datallowconn) continue;
+    Database *found = nullptr;
+    for (int i = 0; i < launcher->count && found == nullptr; i++) {
+      if (launcher->databases[i].oid == form->oid) found = &launcher->databases[i];
+    }
+    if (found == nullptr && launcher->count < kMaxDatabases) {
+      found = &launcher->databases[launcher->count++];
+      *found = {form->oid, nullptr, 0, true};
+    }
+    if (found != nullptr) found->listed = true;
+  }
+  table_endscan(scan);
+  table_close(catalog, AccessShareLock);
+}
+
+bool IsHeld(Oid database, TimestampTz now) {
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  WorkerSlot *slot = FindSlot(database, false);
+  const bool held = slot != nullptr && slot->hold_until > now;
+  if (slot != nullptr && !held) slot->hold_until = 0;
+  LWLockRelease(shared->lock);
+  return held;
+}
+
+void StartWorker(Launcher *launcher, Database *database) {
+  BackgroundWorker worker{};
+  worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+  worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+  worker.bgw_restart_time = BGW_NEVER_RESTART;  // the launcher starts it again
+  strlcpy(worker.bgw_library_name, "tsext", BGW_MAXLEN);
+  strlcpy(worker.bgw_function_name, "tsext_compact_worker_main", BGW_MAXLEN);
+  pg_snprintf(worker.bgw_name, BGW_MAXLEN, "tsext compaction, database %u", database->oid);
+  strlcpy(worker.bgw_type, "tsext compaction", BGW_MAXLEN);
+  worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
+  worker.bgw_notify_pid = MyProcPid;
+  MemoryContext caller = MemoryContextSwitchTo(launcher->memory);
+  if (!RegisterDynamicBackgroundWorker(&worker, &database->handle)) {
+    database->handle = nullptr;
+    ereport(
+        LOG,
+        (errmsg(
+             "could not start the tsext worker of database %u: no background worker slot is free",
+             database->oid),
+         errhint("Raise max_worker_processes.")));
+  }
+  MemoryContextSwitchTo(caller);
+}
+
+/// One look at all databases: starts workers where there is none and it is time.
+void LauncherRound(Launcher *launcher) {
+  if (!RunTransaction(ListDatabases, launcher)) return;
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  const bool probe = shared->probe;
+  shared->probe = false;
+  LWLockRelease(shared->lock);
+
+  const TimestampTz now = GetCurrentTimestamp();
+  int kept = 0;
+  for (int i = 0; i < launcher->count; i++) {
+    Database database = launcher->databases[i];
+    if (database.handle != nullptr) {
+      pid_t pid;
+      if (GetBackgroundWorkerPid(database.handle, &pid) == BGWH_STOPPED) {
+        pfree(database.handle);
+        database.handle = nullptr;
+        database.next_probe = TimestampTzPlusMilliseconds(now, kProbeIntervalMs);
+      }
+    }
+    if (probe) database.next_probe = 0;
+    if (database.handle == nullptr && !database.listed) continue;  // dropped
+    if (database.handle == nullptr && database.next_probe <= now && !IsHeld(database.oid, now)) {
+      StartWorker(launcher, &database);
+      database.next_probe = TimestampTzPlusMilliseconds(now, kProbeIntervalMs);
+    }
+    launcher->databases[kept++] = database;
+  }
+  launcher->count = kept;
+}
+
+void LauncherLoop() {
+  Launcher *launcher =
+      static_cast<Launcher *>(MemoryContextAllocZero(TopMemoryContext, sizeof(Launcher)));
+  launcher->memory = TopMemoryContext;
+  while (!ShutdownRequestPending) {
+    LauncherRound(launcher);
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+                    compact_naptime_s * 1000L, PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    CHECK_FOR_INTERRUPTS();
+    if (ConfigReloadPending) {
+      ConfigReloadPending = false;
+      ProcessConfigFile(PGC_SIGHUP);
+    }
+  }
+}
+
+}  // namespace
+
+void ClaimWorkerSlot(Oid database) {
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  WorkerSlot *slot = FindSlot(database, true);
+  const bool taken = slot == nullptr || slot->pid != 0 || slot->hold_until > GetCurrentTimestamp();
+  if (!taken) slot->pid = MyProcPid;
+  LWLockRelease(shared->lock);
+  if (taken) proc_exit(0);
+  before_shmem_exit(ReleaseWorkerSlot, 0);
+}
+
+void WakeLauncherAtCommit() {
+  wake_at_commit = true;
+}
+
+void InitLauncher() {
+  if (!process_shared_preload_libraries_in_progress) return;
+  previous_shmem_request = shmem_request_hook;
+  shmem_request_hook = RequestSharedMemory;
+  previous_shmem_startup = shmem_startup_hook;
+  shmem_startup_hook = StartSharedMemory;
+  previous_utility = ProcessUtility_hook;
+  ProcessUtility_hook = StopWorkersBeforeUtility;
+  RegisterXactCallback(AfterTransaction, nullptr);
+
+  BackgroundWorker worker{};
+  worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+  worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+  worker.bgw_restart_time = 5;
+  strlcpy(worker.bgw_library_name, "tsext", BGW_MAXLEN);
+  strlcpy(worker.bgw_function_name, "tsext_launcher_main", BGW_MAXLEN);
+  strlcpy(worker.bgw_name, "tsext launcher", BGW_MAXLEN);
+  strlcpy(worker.bgw_type, "tsext launcher", BGW_MAXLEN);
+  RegisterBackgroundWorker(&worker);
+}
+
+}  // namespace tsext::pg
+
+void tsext_launcher_main(Datum) {
+  using namespace tsext::pg;  // NOLINT(google-build-using-namespace): the worker's entry point
+  Enter([] {
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    pqsignal(SIGTERM, die);
+    BackgroundWorkerUnblockSignals();
+    BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    shared->launcher = MyLatch;
+    LWLockRelease(shared->lock);
+    before_shmem_exit(DetachLauncher, 0);
+    LauncherLoop();
+  });
+}
+
+/// Called by the install script.
+TSEXT_FUNCTION(tsext_wake_launcher) {
+  tsext::pg::WakeLauncherAtCommit();
+  PG_RETURN_VOID();
+}

@@ -1,0 +1,26 @@
+#pragma once
+
+// The launcher: one background worker of the cluster that keeps a worker in every database that has
+// the extension.
+
+#include "pg/base/postgres.hpp"
+
+namespace tsext::pg {
+
+/// From _PG_init: registers the launcher and its shared memory when the library is preloaded;
+/// without preloading there are no background workers and tsext.compact() is the way.
+void InitLauncher();
+
+/// A database worker's place in shared memory; exits the process when another worker of this
+/// database has it.
+void ClaimWorkerSlot(Oid database);
+
+/// From the install script: lets the launcher look for the new extension right after the commit.
+void WakeLauncherAtCommit();
+
+}  // namespace tsext::pg
+
+extern "C" {
+PGDLLEXPORT void tsext_launcher_main(Datum argument);
+PGDLLEXPORT void tsext_compact_worker_main(Datum argument);
+}

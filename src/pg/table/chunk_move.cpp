@@ -1,0 +1,222 @@
+// Whole chunks: dropped, or moved back into the hot heap.
+
+#include "pg/base/boundary.hpp"
+#include "pg/base/stop_point.hpp"
+#include "pg/table/chunk_hold.hpp"
+#include "pg/table/cold_scan.hpp"
+#include "pg/table/compact.hpp"
+#include "pg/table/hot_rows.hpp"
+#include "pg/table/store.hpp"
+
+extern "C" {
+#include "access/table.h"
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "nodes/execnodes.h"
+#include "utils/snapmgr.h"
+}
+
+namespace tsext::pg {
+
+namespace {
+
+// Rows a heap_multi_insert takes at once.
+constexpr int kInsertBatch = 500;
+
+/// Directory rows of chunks inside [from, until).
+SegmentRow *SegmentsInside(Oid store, int64_t from, int64_t until, int *count) {
+  int all;
+  SegmentRow *rows = LoadSegments(store, kTimeMinimum, kTimeMaximum, nullptr, &all);
+  *count = 0;
+  for (int i = 0; i < all; i++) {
+    if (rows[i].chunk_start >= from && rows[i].chunk_end <= until) rows[(*count)++] = rows[i];
+  }
+  return rows;
+}
+
+/// Removes a segment; false when somebody else has removed it.
+bool RemoveSegment(Relation toast, const SegmentRow *row) {
+  if (!DeleteSegment(row, GetCurrentCommandId(true))) return false;
+  StoreFree(toast, row, GetCurrentCommandId(true));
+  AddStoreTotal(RelationGetRelid(toast), -row->nrows, -row->nbytes, -1, kTimeMaximum, kTimeMinimum);
+  return true;
+}
+
+/// Inserts rows into the hot heap with their index entries. Row triggers do not fire: no row is new
+/// to the user.
+class HotWriter {
+ public:
+  explicit HotWriter(Relation relation) : relation_(relation) {
+    state_ = CreateExecutorState();
+    result_ = makeNode(ResultRelInfo);
+    InitResultRelInfo(result_, relation, 1, nullptr, 0);
+    ExecOpenIndices(result_, false);
+    bulk_ = GetBulkInsertState();
+    for (TupleTableSlot *&slot : slots_) {
+      slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsHeapTuple);
+    }
+    memory_ = AllocSetContextCreate(CurrentMemoryContext, "tsext hot rows", ALLOCSET_DEFAULT_SIZES);
+  }
+
+  void Append(TupleTableSlot *row) {
+    MemoryContext caller = MemoryContextSwitchTo(memory_);
+    TupleTableSlot *slot = slots_[count_++];
+    ExecForceStoreHeapTuple(ExecCopySlotHeapTuple(row), slot, false);
+    slot->tts_tableOid = RelationGetRelid(relation_);
+    MemoryContextSwitchTo(caller);
+    if (count_ == kInsertBatch) Flush();
+  }
+
+  void Finish() {
+    Flush();
+    for (TupleTableSlot *slot : slots_) ExecDropSingleTupleTableSlot(slot);
+    FreeBulkInsertState(bulk_);
+    ExecCloseIndices(result_);
+    FreeExecutorState(state_);
+    MemoryContextDelete(memory_);
+  }
+
+ private:
+  void Flush() {
+    if (count_ == 0) return;
+    heap_multi_insert(relation_, slots_, count_, GetCurrentCommandId(true), 0, bulk_);
+    for (int i = 0; i < count_; i++) {
+      if (result_->ri_NumIndices > 0) {
+        ResetPerTupleExprContext(state_);
+        list_free(ExecInsertIndexTuples(result_, slots_[i], state_, false, false, nullptr, NIL));
+      }
+      ExecClearTuple(slots_[i]);
+    }
+    count_ = 0;
+    MemoryContextReset(memory_);
+    CHECK_FOR_INTERRUPTS();
+  }
+
+  Relation relation_;
+  EState *state_;
+  ResultRelInfo *result_;
+  BulkInsertState bulk_;
+  MemoryContext memory_;
+  TupleTableSlot *slots_[kInsertBatch];
+  int count_ = 0;
+};
+
+void DeleteHotRows(Relation relation, ChunkMap *map, int64_t from, int64_t until) {
+  const CommandId cid = GetCurrentCommandId(true);
+  HotScan scan = HotScanBegin(relation);
+  int64_t seen = 0;
+  while (TupleTableSlot *slot = HotScanNext(&scan)) {
+    if ((++seen & 1023) == 0) CHECK_FOR_INTERRUPTS();
+    int64_t time;
+    if (!RowTime(map->options, slot, &time)) continue;
+    const ChunkRange range = FindChunk(map, time);
+    if (range.start < from || range.end > until) continue;
+    TM_FailureData failure;
+    // What another transaction is changing stays for the next call.
+    (void)heap_delete(relation, &slot->tts_tid, cid, InvalidSnapshot, /*wait=*/false, &failure,
+                      /*changingPart=*/false);
+  }
+  HotScanEnd(&scan);
+}
+
+}  // namespace
+
+int64_t DecompressChunk(Relation relation, int64_t chunk_start, int64_t chunk_end) {
+  MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "tsext decompression", ALLOCSET_DEFAULT_SIZES);
+  MemoryContext caller = MemoryContextSwitchTo(context);
+  Relation toast = table_open(relation->rd_rel->reltoastrelid, RowExclusiveLock);
+  Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+  int count;
+  SegmentRow *rows = SegmentsInside(RelationGetRelid(toast), chunk_start, chunk_end, &count);
+  int64_t moved = 0;
+  if (count > 0) {
+    // The scan's time range may touch segments of neighbours: the virtual tuple id tells whose row
+    // it is.
+    HotWriter writer(relation);
+    TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
+    ColdScan *scan =
+        ColdScanBegin(relation, snapshot, nullptr, chunk_start, chunk_end, nullptr, context);
+    int32_t last_seg = 0;
+    bool wanted = false;
+    while (ColdScanNext(scan, ForwardScanDirection, slot)) {
+      const auto seg =
+          static_cast<int32_t>(ItemPointerGetBlockNumberNoCheck(&slot->tts_tid) & ~kVirtualBlock);
+      if (seg != last_seg) {
+        last_seg = seg;
+        wanted = false;
+        for (int i = 0; i < count && !wanted; i++) wanted = rows[i].seg == seg;
+      }
+      if (!wanted) continue;
+      writer.Append(slot);
+      moved++;
+    }
+    ColdScanEnd(scan);
+    ExecDropSingleTupleTableSlot(slot);
+    writer.Finish();
+    StopPoint("decompress_after_insert");
+    for (int i = 0; i < count; i++) {
+      if (!RemoveSegment(toast, &rows[i])) {
+        ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                        errmsg("segment %d of \"%s\" was removed concurrently", rows[i].seg,
+                               RelationGetRelationName(relation))));
+      }
+    }
+    HoldChunk(RelationGetRelid(toast), chunk_start, chunk_end);
+  }
+  UnregisterSnapshot(snapshot);
+  table_close(toast, NoLock);
+  MemoryContextSwitchTo(caller);
+  MemoryContextDelete(context);
+  CommandCounterIncrement();
+  return moved;
+}
+
+void DropChunks(Relation relation, int64_t from, int64_t until,
+                void (*dropped)(int64_t start, int64_t end, void *state), void *state) {
+  MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "tsext drop_chunks", ALLOCSET_DEFAULT_SIZES);
+  MemoryContext caller = MemoryContextSwitchTo(context);
+  Relation toast = table_open(relation->rd_rel->reltoastrelid, RowExclusiveLock);
+  const TableOptions *options = GetTableOptions(relation);
+
+  int all_count;
+  SegmentRow *all =
+      LoadSegments(RelationGetRelid(toast), kTimeMinimum, kTimeMaximum, nullptr, &all_count);
+  ChunkMap map = MakeChunkMap(options, all, all_count);
+  int hot_count;
+  const HotChunk *hot = CountHotRows(relation, &map, &hot_count);
+
+  // Both lists are in time order: name each chunk once.
+  int c = 0;
+  int h = 0;
+  while (c < map.count || h < hot_count) {
+    ChunkRange range;
+    if (h == hot_count || (c < map.count && map.existing[c].start <= hot[h].range.start)) {
+      range = map.existing[c++];
+      if (h < hot_count && hot[h].range.start == range.start) h++;
+    } else {
+      range = hot[h++].range;
+    }
+    if (range.start < from || range.end > until) continue;
+    MemoryContextSwitchTo(caller);
+    dropped(range.start, range.end, state);
+    MemoryContextSwitchTo(context);
+  }
+  for (int i = 0; i < all_count; i++) {
+    if (all[i].chunk_start < from || all[i].chunk_end > until) continue;
+    CHECK_FOR_INTERRUPTS();
+    (void)RemoveSegment(toast, &all[i]);
+  }
+  StopPoint("drop_after_segments");
+  DeleteHotRows(relation, &map, from, until);
+  ReleaseHolds(RelationGetRelid(toast), from, until);
+
+  table_close(toast, NoLock);
+  MemoryContextSwitchTo(caller);
+  MemoryContextDelete(context);
+  CommandCounterIncrement();
+}
+
+}  // namespace tsext::pg
