@@ -6,7 +6,8 @@ SET timezone = 'UTC';
 SET datestyle = 'ISO';
 
 CREATE TABLE twin (time timestamptz NOT NULL, host text, v float8, n int, note text);
-CREATE TABLE cold (time timestamptz NOT NULL, host text, v float8, n int, note text) USING tsext;
+CREATE TABLE cold (time timestamptz NOT NULL, host text, v float8, n int, note text) USING tsext
+  WITH (tsext.chunk_interval = '1 day');
 -- the rows that one table has and the other has not
 CREATE FUNCTION differences() RETURNS bigint LANGUAGE sql AS $$
   SELECT count(*) FROM ((TABLE twin EXCEPT ALL TABLE cold) UNION ALL (TABLE cold EXCEPT ALL TABLE twin)) d $$;
@@ -19,16 +20,17 @@ SET tsext.enable_bulk = off;
 
 SELECT fill('2024-01-01', 1000);
 SELECT differences();
-SELECT rows_moved, segments_written, segments_merged, bytes_after < bytes_before AS smaller FROM tsext.compact('cold');
+SELECT rows_moved, segments_written, segments_merged, bytes_after < bytes_before AS smaller
+FROM tsext.compact('cold', level => 'hot');
 SELECT differences();
-SELECT rows_moved FROM tsext.compact('cold');
+SELECT rows_moved FROM tsext.compact('cold', level => 'hot');
 SELECT count(*), sum(n) FROM cold WHERE host = 'host_3';
 
 -- hot and cold
 SELECT fill('2024-01-01', 500);
 SELECT fill('2024-01-02', 500);
 SELECT differences();
-SELECT rows_moved, segments_merged > 0 AS merged FROM tsext.compact('cold');
+SELECT rows_moved, segments_merged > 0 AS merged FROM tsext.compact('cold', level => 'hot');
 SELECT differences();
 -- the COLD codecs, and back
 SELECT rows_moved, segments_merged > 0 AS merged FROM tsext.compact('cold', level => 'cold');

@@ -185,7 +185,7 @@ void RewriteCells(RowBuffer *buffer, BufferColumn *column, uint8_t width, Conver
   const uint8_t old_width = column->cell_width;
   for (int32_t block = 0; block < buffer->block_count; block++) {
     const uint32_t size = BlockSize(buffer, block);
-    const uint32_t used = block + 1 < buffer->block_count ? size : buffer->position;
+    const uint32_t used = block + 1 < buffer->block_count ? size : buffer->position + buffer->ahead;
     auto *cells = static_cast<std::byte *>(AllocateData(buffer, size_t{size} * width));
     column->cell_width = old_width;
     for (uint32_t at = 0; at < used; at++)
@@ -360,7 +360,7 @@ void SetUpColumn(RowBuffer *buffer, BufferColumn *column) {
 void SetUpRows(RowBuffer *buffer) {
   for (int i = 0; i < buffer->column_count; i++) SetUpColumn(buffer, &buffer->columns[i]);
   buffer->row_count = 0;
-  buffer->position = buffer->capacity = 0;
+  buffer->position = buffer->ahead = buffer->capacity = 0;
   buffer->block_count = buffer->block_capacity = 0;
   buffer->memory = 0;
   buffer->last_time = INT64_MIN;
@@ -432,6 +432,7 @@ void AppendColumn(RowBuffer *buffer, BufferColumn *column, const Vector &vector,
             StoreCell(column->blocks[block], to + i, column->cell_width, last_cell);
             continue;
           }
+          buffer->ahead = i;
           AppendBytes(buffer, column, block, to + i, bytes, column->last_code);
           last = bytes;
           last_cell = column->last_code;
@@ -442,6 +443,7 @@ void AppendColumn(RowBuffer *buffer, BufferColumn *column, const Vector &vector,
     }
     StoreCell(column->blocks[block], to + i, column->cell_width, value);
   }
+  buffer->ahead = 0;
 }
 
 /// Appends `count` times the value of a column that was added after the rows were written.
@@ -457,9 +459,12 @@ void AppendMissing(RowBuffer *buffer, BufferColumn *column, uint32_t count) {
       SetNull(buffer, column, block, at);
     else if (column->kind == CellKind::kValue)
       StoreCell(column->blocks[block], at, column->cell_width, static_cast<uint64_t>(value));
-    else
+    else {
+      buffer->ahead = at - buffer->position;
       AppendBytes(buffer, column, block, at, bytes, column->last_code);
+    }
   }
+  buffer->ahead = 0;
   if (detoasted != nullptr) pfree(detoasted);
 }
 

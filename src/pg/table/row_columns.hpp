@@ -114,6 +114,7 @@ struct RowBuffer {
   int64_t time_low, time_high;  // times outside are infinite
   int64_t row_count;
   uint32_t position;  // of the next row in the last block
+  uint32_t ahead;     // cells behind `position` that the column being appended to has already
   uint32_t capacity;  // of the last block
   int32_t block_count, block_capacity;
   size_t memory;      // bytes in data_context
