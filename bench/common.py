@@ -5,7 +5,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "test" / "differential"))
 from psql import Session  # noqa: E402
 
-WORK = pathlib.Path(os.environ["TSEXT_BENCH_DIR"])       # readable by the server's account
+WORK = pathlib.Path(os.environ.get("TSEXT_BENCH_DIR", TOP / "build" / "bench"))       # readable by the server's account
 DATABASE = "bench"
 
 TAGS = ["hostname", "region", "datacenter", "rack", "os", "arch", "team", "service", "service_version", "service_environment"]

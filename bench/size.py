@@ -1,5 +1,5 @@
 """Bytes on disk: the TSBS-shaped table, its decimal variant, ten years of minutes; planning time by number of chunks."""
-import subprocess, sys
+import os, subprocess, sys
 
 from common import (DuckDB, METRICS, ROWS_100_HOSTS, TOP, WORK, cpu_columns, cpu_csv, directory_bytes, fresh_database, median, require_equal, segment_bytes,
                     segment_count, show, table_bytes)
@@ -100,9 +100,9 @@ def planning(s):
 def main():
     parts = sys.argv[1:] or ["codecs", "int", "dec", "minutes", "planning"]
     if "codecs" in parts:
-        tool = TOP / "build" / "cmake" / "release" / "codec_size_tool"
-        print("\n### Bits a value, by column\n", flush=True)
-        subprocess.run([tool, *sys_data()], check=True)
+        codec_sizes()
+    if parts == ["codecs"]:
+        return
     s = fresh_database()
     for part in parts:
         if part in ("int", "dec", "raw"):
@@ -114,13 +114,16 @@ def main():
     s.close()
 
 
-def sys_data():
-    """The folder of real series: where the developer's copy is, else the demo's files."""
-    import os
-    for folder in (os.environ.get("TSEXT_DATA"), TOP.parent / "shared" / "data", TOP / "demo" / "data"):
-        if folder and os.path.isdir(folder):
-            return [str(folder)]
-    return []
+def codec_sizes():
+    """Bits a value of the developers' real series beside the size model (bench/codec_sizes.tsv)."""
+    folder = next((f for f in (os.environ.get("TSEXT_DATA"), TOP.parent / "shared" / "data") if f and os.path.isdir(f)), None)
+    if folder is None:
+        print("\nThe real series of the size model are not part of the project: name their folder by TSEXT_DATA.")
+        return
+    day = cpu_csv(seconds=86400)
+    print("\n### Bits a value, by column\n", flush=True)
+    tool = TOP / "build" / "cmake" / "release" / "codec_size_tool"
+    subprocess.run([tool, folder, TOP / "bench" / "codec_sizes.tsv", day], check=False)
 
 
 main()
