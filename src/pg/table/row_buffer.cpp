@@ -125,18 +125,29 @@ inline void StoreCell(std::byte *cells, uint32_t at, uint8_t width, uint64_t val
 // ---------------------------------------------------------------------------------------------
 // Byte strings
 
-inline uint64_t Load64(const std::byte *from) {
-  uint64_t value;
+template <typename T>
+inline T Load(const std::byte *from) {
+  T value;
   memcpy(&value, from, sizeof value);
   return value;
 }
 
+/// Equality of two strings of `size` bytes, sizeof(T) <= size <= 2 * sizeof(T).
+template <typename T>
+inline bool SameEnds(const std::byte *a, const std::byte *b, uint32_t size) {
+  const uint32_t last = size - static_cast<uint32_t>(sizeof(T));
+  return ((Load<T>(a) ^ Load<T>(b)) | (Load<T>(a + last) ^ Load<T>(b + last))) == 0;
+}
+
+/// Most strings are short: calling memcmp would cost more than comparing.
 inline bool SameBytes(const ByteView &a, const ByteView &b) {
   if (a.size != b.size) return false;
-  if (a.size >= 8 && a.size <= 16)
-    return ((Load64(a.data) ^ Load64(b.data)) |
-            (Load64(a.data + a.size - 8) ^ Load64(b.data + b.size - 8))) == 0;
-  return memcmp(a.data, b.data, a.size) == 0;
+  if (a.size >= 8)
+    return a.size <= 16 ? SameEnds<uint64_t>(a.data, b.data, a.size)
+                        : memcmp(a.data, b.data, a.size) == 0;
+  if (a.size >= 4) return SameEnds<uint32_t>(a.data, b.data, a.size);
+  if (a.size >= 2) return SameEnds<uint16_t>(a.data, b.data, a.size);
+  return a.size == 0 || *a.data == *b.data;
 }
 
 inline uint64_t Mix(uint64_t a, uint64_t b) {
@@ -148,7 +159,7 @@ uint32_t HashBytes(const ByteView &value) {
   constexpr uint64_t kFirst = 0x9e3779b97f4a7c15, kSecond = 0xd6e8feb86659fd93;
   uint64_t hash = kFirst ^ value.size;
   uint32_t at = 0;
-  for (; at + 8 <= value.size; at += 8) hash = Mix(hash ^ Load64(value.data + at), kSecond);
+  for (; at + 8 <= value.size; at += 8) hash = Mix(hash ^ Load<uint64_t>(value.data + at), kSecond);
   if (at < value.size) {
     uint64_t rest = 0;
     memcpy(&rest, value.data + at, value.size - at);
@@ -526,8 +537,11 @@ void RowBufferAppend(RowBuffer *buffer, TupleTableSlot *slot) {
       SetNull(buffer, column, block, at);
     } else if (column->kind == CellKind::kValue) {
       // The low bytes of a by-value Datum are the value.
-      StoreCell(column->blocks[block], at, column->cell_width,
-                static_cast<uint64_t>(slot->tts_values[index]));
+      if (likely(column->cell_width == sizeof(Datum)))
+        reinterpret_cast<Datum *>(column->blocks[block])[at] = slot->tts_values[index];
+      else
+        StoreCell(column->blocks[block], at, column->cell_width,
+                  static_cast<uint64_t>(slot->tts_values[index]));
     } else {
       void *detoasted = nullptr;
       const ByteView bytes = ViewOf(slot->tts_values[index], column->type, &detoasted);

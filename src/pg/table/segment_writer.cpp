@@ -230,11 +230,18 @@ Cut *CutChunks(Writer *writer, const ChunkPlan &plan, int *count) {
 
 template <typename Cell, typename Value>
 void GatherCells(const BufferColumn &column, const uint32_t *rows, uint32_t count, Value *values) {
+  // Rows of a series lie far apart: without prefetching each is a cache miss.
+  constexpr uint32_t kAhead = 32;
   std::byte *const *blocks = column.blocks;
-  for (uint32_t i = 0; i < count; i++) {
-    const auto *cells = reinterpret_cast<const Cell *>(blocks[rows[i] >> kBlockShift]);
-    values[i] = static_cast<Value>(cells[rows[i] & kBlockMask]);
+  const auto cell = [blocks](uint32_t row) {
+    return reinterpret_cast<const Cell *>(blocks[row >> kBlockShift]) + (row & kBlockMask);
+  };
+  const uint32_t prefetched = count > kAhead ? count - kAhead : 0;
+  for (uint32_t i = 0; i < prefetched; i++) {
+    __builtin_prefetch(cell(rows[i + kAhead]));
+    values[i] = static_cast<Value>(*cell(rows[i]));
   }
+  for (uint32_t i = prefetched; i < count; i++) values[i] = static_cast<Value>(*cell(rows[i]));
 }
 
 void GatherIntegers(const BufferColumn &column, const uint32_t *rows, uint32_t count,
