@@ -119,7 +119,17 @@ VACUUM FULL :toast;
 SELECT state('t'), (SELECT sum(id) FROM t), check_files('t');
 VACUUM FREEZE t;
 SELECT state('t'), (SELECT sum(id) FROM t), check_files('t');
+SET allow_in_place_tablespaces = on;
+CREATE TABLESPACE truncate_drop_space LOCATION '';
+ALTER TABLE t SET TABLESPACE truncate_drop_space;
+SELECT state('t'), (SELECT sum(id) FROM t), check_files('t');
+SELECT toast.reltablespace <> 0 AS toast_moved FROM pg_class c JOIN pg_class toast ON toast.oid = c.reltoastrelid WHERE c.oid = 't'::regclass;
+BEGIN;
 ALTER TABLE t SET TABLESPACE pg_default;
+ROLLBACK;
+SELECT state('t'), (SELECT sum(id) FROM t), check_files('t');
+ALTER TABLE t SET TABLESPACE pg_default;
+DROP TABLESPACE truncate_drop_space;
 
 -- Rewrites give the rows to a new store; the old one goes.
 ALTER TABLE t ALTER COLUMN id TYPE bigint;
