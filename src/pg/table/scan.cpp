@@ -68,6 +68,8 @@ TableScanDesc ScanBegin(Relation relation, Snapshot snapshot, int nkeys, ScanKey
   scan->heap = heap;
   scan->context = CurrentMemoryContext;
   scan->cold_block = InvalidBlockNumber;
+  scan->from = kTimeMinimum;
+  scan->to = kTimeMaximum;
   return &scan->base;
 }
 
@@ -75,6 +77,7 @@ void EndCold(TsextScan *scan) {
   if (scan->cold != nullptr) ColdScanEnd(scan->cold);
   if (scan->cold_blocks != nullptr) ColdBlocksClose(scan->cold_blocks);
   if (scan->own_snapshot != nullptr) UnregisterSnapshot(scan->own_snapshot);
+  scan->own_snapshot = nullptr;
 }
 
 void ScanEnd(TableScanDesc base) {
@@ -120,7 +123,7 @@ ColdScan *Cold(TsextScan *scan) {
     Snapshot snapshot = scan->base.rs_snapshot;
     if (!IsMVCCSnapshot(snapshot)) snapshot = scan->own_snapshot = RegisterFreshSnapshot();
     if (HasColdRows(relation, snapshot))
-      scan->cold = ColdScanBegin(relation, snapshot, nullptr, kTimeMinimum, kTimeMaximum,
+      scan->cold = ColdScanBegin(relation, snapshot, scan->attributes, scan->from, scan->to,
                                  ColdCursor(scan->base.rs_parallel), scan->context);
     scan->cold_is_known = true;
   }
@@ -144,29 +147,48 @@ bool NextColdRow(TsextScan *scan, ScanDirection direction, TupleTableSlot *slot)
   return false;
 }
 
+bool ScanGetNextSlot(TableScanDesc base, ScanDirection direction, TupleTableSlot *slot) {
+  if (AsTsextScan(base) == nullptr) return Heap()->scan_getnextslot(base, direction, slot);
+  return NextRow(base, direction, slot, slot) != nullptr;
+}
+
+}  // namespace
+
+void RestrictScan(TableScanDesc base, const Bitmapset *attributes, int64_t from, int64_t to) {
+  TsextScan *scan = AsTsextScan(base);
+  Assert(scan != nullptr && !scan->has_started);
+  if (scan->from != from || scan->to != to) {
+    // The list of segments belongs to the old range: the next row makes another.
+    EndCold(scan);
+    scan->cold = nullptr;
+    scan->cold_is_known = false;
+  }
+  scan->attributes = attributes;
+  scan->from = from;
+  scan->to = to;
+}
+
 /// Rows in the order hot, cold; backwards exactly the reverse. A part that has come to its end in
 /// one direction gives its last row first when asked in the other.
-bool ScanGetNextSlot(TableScanDesc base, ScanDirection direction, TupleTableSlot *slot) {
+TupleTableSlot *NextRow(TableScanDesc base, ScanDirection direction, TupleTableSlot *hot_slot,
+                        TupleTableSlot *cold_slot) {
   TsextScan *scan = AsTsextScan(base);
-  if (scan == nullptr) return Heap()->scan_getnextslot(base, direction, slot);
   const bool backward = ScanDirectionIsBackward(direction);
   if (!scan->has_started) {
     scan->has_started = true;
     scan->in_cold = backward;
   }
   if (!scan->in_cold) {
-    if (Heap()->scan_getnextslot(scan->heap, direction, slot)) return true;
-    if (backward) return false;
+    if (Heap()->scan_getnextslot(scan->heap, direction, hot_slot)) return hot_slot;
+    if (backward) return nullptr;
     scan->in_cold = true;
   }
-  if (Enter([&] { return NextColdRow(scan, direction, slot); })) return true;
-  ExecClearTuple(slot);
-  if (!backward) return false;
+  if (Enter([&] { return NextColdRow(scan, direction, cold_slot); })) return cold_slot;
+  ExecClearTuple(cold_slot);
+  if (!backward) return nullptr;
   scan->in_cold = false;
-  return Heap()->scan_getnextslot(scan->heap, direction, slot);
+  return Heap()->scan_getnextslot(scan->heap, direction, hot_slot) ? hot_slot : nullptr;
 }
-
-}  // namespace
 
 Snapshot RegisterFreshSnapshot() {
   // A catalog snapshot is the only fresh one that may also be taken inside a parallel operation.

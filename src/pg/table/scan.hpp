@@ -15,14 +15,16 @@ struct ColdBlocks;
 
 /// What table_beginscan gives for a tsext table, unless heap's code asked (then it is heap's own).
 struct TsextScan {
-  TableScanDescData base;  // rs_flags has kTsextScanFlag
-  TableScanDesc heap;      // heap's descriptor over the hot rows
-  MemoryContext context;   // where both live
-  bool cold_is_known;      // whether there are cold rows has been found out
-  bool has_started;        // a row was asked for since the last rescan
-  bool in_cold;            // the scan stands among the cold rows
-  ColdScan *cold;          // sequential scans; NULL when nothing is cold
-  Snapshot own_snapshot;   // registered for the cold rows when the scan's is no MVCC snapshot
+  TableScanDescData base;       // rs_flags has kTsextScanFlag
+  TableScanDesc heap;           // heap's descriptor over the hot rows
+  MemoryContext context;        // where both live
+  bool cold_is_known;           // whether there are cold rows has been found out
+  bool has_started;             // a row was asked for since the last rescan
+  bool in_cold;                 // the scan stands among the cold rows
+  ColdScan *cold;               // sequential scans; NULL when nothing is cold
+  Snapshot own_snapshot;        // registered for the cold rows when the scan's is no MVCC snapshot
+  const Bitmapset *attributes;  // of cold rows to decode; NULL: all
+  int64_t from, to;             // segments whose time range does not meet it are passed by
   // TABLESAMPLE and ANALYZE see runs of cold rows as blocks behind heap's last one.
   ColdBlocks *cold_blocks;  // NULL when nothing is cold
   BlockNumber hot_blocks;   // number of the first of them
@@ -50,6 +52,16 @@ inline TableScanDesc HeapScanOf(TableScanDesc scan) {
 /// A fresh snapshot for cold rows when the caller's is no MVCC snapshot (SnapshotAny, Dirty, Self)
 /// or missing. Registered; give it back with UnregisterSnapshot.
 Snapshot RegisterFreshSnapshot();
+
+/// Narrows a scan before its first row, or between a rescan and the row after it: only these
+/// attributes of cold rows are decoded (NULL: all; the others come out NULL) and only segments that
+/// meet [from, to] are read. attributes must outlive the scan.
+void RestrictScan(TableScanDesc scan, const Bitmapset *attributes, int64_t from, int64_t to);
+
+/// The next row: a hot one in `hot_slot` (a buffer heap slot), a cold one in `cold_slot` (any kind,
+/// also the same). Returns the slot that has it, nullptr at the end.
+TupleTableSlot *NextRow(TableScanDesc scan, ScanDirection direction, TupleTableSlot *hot_slot,
+                        TupleTableSlot *cold_slot);
 
 /// Whether the table has any segment the snapshot sees.
 bool HasColdRows(Relation relation, Snapshot snapshot);
