@@ -155,30 +155,17 @@ Node *CreateScanState(CustomScan *plan);
 
 const CustomScanMethods kScanMethods = {"TsextScan", CreateScanState};
 
-/// custom_private = (attribute numbers, strategies of the time bounds); custom_exprs = values of
-/// the time bounds.
+/// custom_private = strategies of the time bounds; custom_exprs = their values. The columns are
+/// found out when the scan starts: the planner may still replace the target list.
 Plan *PlanScan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *target, List *clauses,
                List *) {
   CustomScan *plan = makeNode(CustomScan);
   List *quals = extract_actual_clauses(clauses, false);
-  List *expressions = list_concat(list_copy(quals), list_copy(target));
-  Bitmapset *used = UsedAttributes(rel->relid, expressions);
   List *strategies = NIL;
   List *values = NIL;
-  List *attributes = NIL;
-
-  const Oid relation_id = planner_rt_fetch(rel->relid, root)->relid;
-  Relation relation = table_open(relation_id, NoLock);
+  Relation relation = table_open(planner_rt_fetch(rel->relid, root)->relid, NoLock);
   Enter(
       [&] { FindTimeBounds(quals, rel->relid, GetTableOptions(relation), &strategies, &values); });
-  TupleDesc descriptor = RelationGetDescr(relation);
-  const bool whole_row = UsesWholeRow(used);
-  for (int attribute = 1; attribute <= descriptor->natts; attribute++) {
-    if (TupleDescAttr(descriptor, attribute - 1)->attisdropped) continue;
-    if (whole_row || bms_is_member(attribute - FirstLowInvalidHeapAttributeNumber, used)) {
-      attributes = lappend_int(attributes, attribute);
-    }
-  }
   table_close(relation, NoLock);
 
   plan->scan.plan.targetlist = target;
@@ -186,7 +173,7 @@ Plan *PlanScan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *targe
   plan->scan.scanrelid = rel->relid;
   plan->flags = path->flags;
   plan->custom_exprs = values;
-  plan->custom_private = list_make2(attributes, strategies);
+  plan->custom_private = strategies;
   plan->methods = &kScanMethods;
   return &plan->scan.plan;
 }
@@ -243,19 +230,30 @@ void ComputeTimeRange(ScanState *node) {
   node->nothing = node->from > node->to;
 }
 
+/// The columns that the target list and the quals, in their final form, use.
+void FindColumns(ScanState *node, const CustomScan *plan, TupleDesc descriptor) {
+  Bitmapset *used =
+      UsedAttributes(plan->scan.scanrelid,
+                     list_concat(list_copy(plan->scan.plan.targetlist), plan->scan.plan.qual));
+  const bool whole_row = UsesWholeRow(used);
+  for (int attribute = 1; attribute <= descriptor->natts; attribute++) {
+    if (TupleDescAttr(descriptor, attribute - 1)->attisdropped) continue;
+    if (!whole_row && !bms_is_member(attribute - FirstLowInvalidHeapAttributeNumber, used))
+      continue;
+    node->attributes = bms_add_member(node->attributes, attribute);
+    node->last_attribute = attribute;
+  }
+}
+
 void BeginScan(CustomScanState *state, EState *, int flags) {
   Enter([&] {
     auto *node = reinterpret_cast<ScanState *>(state);
     auto *plan = reinterpret_cast<CustomScan *>(state->ss.ps.plan);
     Relation relation = state->ss.ss_currentRelation;
-    ListCell *cell;
-    foreach (cell, static_cast<List *>(linitial(plan->custom_private))) {
-      node->attributes = bms_add_member(node->attributes, lfirst_int(cell));
-      node->last_attribute = std::max(node->last_attribute, lfirst_int(cell));
-    }
+    FindColumns(node, plan, RelationGetDescr(relation));
     // An empty set is not NULL ("all"): count(*) decodes nothing.
     if (node->attributes == nullptr) node->attributes = bms_make_singleton(0);
-    node->strategies = static_cast<List *>(lsecond(plan->custom_private));
+    node->strategies = plan->custom_private;
     node->values = ExecInitExprList(plan->custom_exprs, &state->ss.ps);
     node->time_type = GetTableOptions(relation)->time_type;
     if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0) {
@@ -367,7 +365,7 @@ void ExplainScan(CustomScanState *state, List *, ExplainState *explain) {
   for (int attribute = 0; (attribute = bms_next_member(node->attributes, attribute)) > 0;) {
     names = lappend(names, NameStr(TupleDescAttr(descriptor, attribute - 1)->attname));
   }
-  ExplainPropertyList("Columns", names, explain);
+  if (names != NIL) ExplainPropertyList("Columns", names, explain);
   if (explain->analyze && node->scan != nullptr && node->strategies != NIL) {
     if (node->from != kTimeMinimum)
       ExplainPropertyText("Time From", Enter([&] { return TimeText(node->from, node->time_type); }),
