@@ -206,6 +206,7 @@ void RewriteCells(RowBuffer *buffer, BufferColumn *column, uint8_t width, Conver
     column->blocks[block] = cells;
   }
   column->cell_width = width;
+  buffer->row_width += width - old_width;
 }
 
 void FreeDictionary(RowBuffer *buffer, BufferColumn *column) {
@@ -349,7 +350,7 @@ inline ByteView ViewOf(Datum value, const DatumClass &type, void **detoasted) {
 
 // ---------------------------------------------------------------------------------------------
 
-void SetUpColumn(RowBuffer *buffer, BufferColumn *column) {
+void SetUpColumn(BufferColumn *column) {
   column->blocks = nullptr;
   column->null_blocks = nullptr;
   column->null_count = 0;
@@ -369,7 +370,11 @@ void SetUpColumn(RowBuffer *buffer, BufferColumn *column) {
 }
 
 void SetUpRows(RowBuffer *buffer) {
-  for (int i = 0; i < buffer->column_count; i++) SetUpColumn(buffer, &buffer->columns[i]);
+  buffer->row_width = 0;
+  for (int i = 0; i < buffer->column_count; i++) {
+    SetUpColumn(&buffer->columns[i]);
+    buffer->row_width += buffer->columns[i].cell_width;
+  }
   buffer->row_count = 0;
   buffer->position = buffer->ahead = buffer->capacity = 0;
   buffer->block_count = buffer->block_capacity = 0;
@@ -585,7 +590,9 @@ int64_t RowBufferRows(const RowBuffer *buffer) {
 
 size_t RowBufferMemory(const RowBuffer *buffer) {
   const size_t sort = kSortBytes + (buffer->time_ordered ? 0 : kDisorderBytes);
-  return buffer->memory + static_cast<size_t>(buffer->row_count) * sort;
+  // What no row has touched is not in memory.
+  const size_t untouched = size_t{buffer->capacity - buffer->position} * buffer->row_width;
+  return buffer->memory - untouched + static_cast<size_t>(buffer->row_count) * sort;
 }
 
 int64_t RowBufferTime(const RowBuffer *buffer, int64_t row) {

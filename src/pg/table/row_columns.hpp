@@ -117,9 +117,10 @@ struct RowBuffer {
   uint32_t ahead;     // cells behind `position` that the column being appended to has already
   uint32_t capacity;  // of the last block
   int32_t block_count, block_capacity;
-  size_t memory;      // bytes in data_context
-  int64_t last_time;  // of the last row with a finite time
-  bool time_ordered;  // times never went back so far
+  uint32_t row_width;  // bytes of a row's cells
+  size_t memory;       // bytes in data_context
+  int64_t last_time;   // of the last row with a finite time
+  bool time_ordered;   // times never went back so far
 
   // Segment-by columns chosen from these rows; they stay for the rows to come (a statement's later
   // rows must be sorted like its first ones).
