@@ -94,6 +94,19 @@ SELECT count(*) FROM alter_cold;
 ROLLBACK;
 SELECT * FROM on_both('ANALYZE %s');
 
+-- The last column goes, the rows stay; a table without columns stays hot.
+CREATE TABLE alter_none (a int) USING tsext;
+INSERT INTO alter_none SELECT g FROM generate_series(1, 5000) g;
+ALTER TABLE alter_none DROP COLUMN a;
+SELECT count(*) FROM alter_none;
+INSERT INTO alter_none SELECT FROM generate_series(1, 5000) g;
+SELECT count(*) FROM alter_none;
+ALTER TABLE alter_none ADD COLUMN b int DEFAULT 7;
+SELECT count(*), sum(b) FROM alter_none;
+ALTER TABLE alter_none SET ACCESS METHOD heap;
+SELECT count(*), sum(b) FROM alter_none;
+DROP TABLE alter_none;
+
 DROP FUNCTION on_both, segments_file, cold_rows;
 DROP TABLE alter_heap, alter_cold;
 DROP TYPE state, pair;

@@ -79,12 +79,20 @@ bool IsSubscribed(Relation relation) {
   return found;
 }
 
+/// A segment needs one.
+bool HasColumns(TupleDesc descriptor) {
+  for (int i = 0; i < descriptor->natts; i++)
+    if (!TupleDescAttr(descriptor, i)->attisdropped) return true;
+  return false;
+}
+
 }  // namespace
 
 const char *StaysHotBecause(Relation relation) {
   if (relation->rd_rel->relpersistence == RELPERSISTENCE_TEMP) return "it is temporary";
   if (relation->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED) return "it is unlogged";
   if (!OidIsValid(relation->rd_rel->reltoastrelid)) return "it has no TOAST table";
+  if (!HasColumns(RelationGetDescr(relation))) return "it has no columns";
   const char *reason = KeyReason(relation);
   if (reason != nullptr) return reason;
   if (IsReferencedByForeignKey(relation)) return "it is referenced by a foreign key";
