@@ -54,7 +54,7 @@ is($before =~ /^6000 /, 1, 'the first load is there');
 is($node->safe_psql('postgres', q{SELECT pg_relation_size('t') || ' ' || sum(nrows) FROM tsext.segment}), '0 6000', 'and cold');
 
 my $load = 2;
-foreach my $step ('store_pieces_without_index', 'store_appended', 'segment_inserted')
+foreach my $step ('store_pieces_without_index', 'write_after_store', 'write_after_directory')
 {
 	my ($code) = $node->psql('postgres', "SET tsext.stop_point = '$step:crash';" . load_sql($load));
 	isnt($code, 0, "$step: the backend is killed");

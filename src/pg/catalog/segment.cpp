@@ -10,7 +10,6 @@
 #include <cstring>
 
 #include "pg/base/boundary.hpp"
-#include "pg/base/stop_point.hpp"
 
 extern "C" {
 #include "access/genam.h"
@@ -395,7 +394,6 @@ void InsertSegment(SegmentRow *row, CommandId cid) {
   row->tid = tuple->t_self;
   heap_freetuple(tuple);
   table_close(directory, NoLock);
-  StopPoint("segment_inserted");
 }
 
 bool DeleteSegment(const SegmentRow *row, CommandId cid) {
@@ -407,7 +405,6 @@ bool DeleteSegment(const SegmentRow *row, CommandId cid) {
   const TM_Result result =
       heap_delete(directory, &tid, cid, InvalidSnapshot, false, &failure, false);
   table_close(directory, NoLock);
-  StopPoint("segment_deleted");
   return result == TM_Ok;
 }
 

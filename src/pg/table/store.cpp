@@ -426,7 +426,6 @@ void StoreAppend(Relation toast, SegmentRow *row, const std::byte *data, size_t 
   toast_close_indexes(indexes.indexes, indexes.count, NoLock);
   MemoryContextDelete(batch_context);
   row->piece_pages = pages.Finish();
-  StopPoint("store_appended");
 }
 
 Status StoreTryRead(Relation toast, const SegmentRow *row, Snapshot snapshot, size_t offset,
@@ -487,7 +486,6 @@ void StoreFree(Relation toast, const SegmentRow *row, CommandId cid) {
   }
   systable_endscan_ordered(scan);
   toast_close_indexes(indexes.indexes, indexes.count, NoLock);
-  StopPoint("store_freed");
 }
 
 }  // namespace tsext::pg
