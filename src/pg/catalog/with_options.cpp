@@ -182,6 +182,7 @@ void RunCreate(Utility utility) {
   utility.read_only_tree = false;
   RangeVar *relation = nullptr;
   List **definitions = CreateOptions(utility.statement->utilityStmt, &relation);
+  if (definitions == nullptr || relation == nullptr) elog(ERROR, "statement creates no relation");
   OptionChanges changes;
   AddDefinitions(TakeOurs(definitions), Change::kSet, &changes);
   Label label;
@@ -272,7 +273,7 @@ void ProcessUtilityHook(PlannedStmt *statement, const char *query, bool read_onl
     const Utility utility{statement,  query,       read_only_tree, context,
                           parameters, environment, destination,    completion};
     Node *node = statement->utilityStmt;
-    RangeVar *relation;
+    RangeVar *relation = nullptr;
     List **definitions = CreateOptions(node, &relation);
     if (definitions != nullptr && HasOurs(*definitions))
       RunCreate(utility);

@@ -57,10 +57,10 @@ bool RowTime(const TableOptions *options, TupleTableSlot *slot, int64_t *time) {
   }
 }
 
-HotScan HotScanBegin(Relation relation) {
+HotScan HotScanBegin(Relation relation, Snapshot snapshot) {
   HotScan scan{};
   scan.relation = relation;
-  scan.snapshot = RegisterSnapshot(GetLatestSnapshot());
+  scan.snapshot = RegisterSnapshot(snapshot != nullptr ? snapshot : GetLatestSnapshot());
   scan.slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsBufferHeapTuple);
   scan.heap =
       GetHeapamTableAmRoutine()->scan_begin(relation, scan.snapshot, 0, nullptr, nullptr,

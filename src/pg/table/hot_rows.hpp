@@ -30,15 +30,15 @@ ChunkRange FindChunk(ChunkMap *map, int64_t time);
 /// chunk and stays hot. Tables without a time column: 0.
 bool RowTime(const TableOptions *options, TupleTableSlot *slot, int64_t *time);
 
-/// A sequential scan of the hot heap alone, page by page, with a snapshot taken now (registered by
-/// the scan).
+/// A sequential scan of the hot heap alone, page by page. The scan registers its snapshot.
 struct HotScan {
   Relation relation;
   Snapshot snapshot;
   TableScanDesc heap;
   TupleTableSlot *slot;
 };
-HotScan HotScanBegin(Relation relation);
+/// snapshot: an MVCC snapshot; nullptr = one taken now.
+HotScan HotScanBegin(Relation relation, Snapshot snapshot = nullptr);
 /// The next row visible to the scan's snapshot, its page pinned until the next call; nullptr at the
 /// end.
 TupleTableSlot *HotScanNext(HotScan *scan);
