@@ -91,23 +91,23 @@ void FillBytes(ScanColumn *column, const Vector &vector, MemoryContext context) 
   if (column->is_row_by_row) return;
 
   auto *at = static_cast<char *>(MemoryContextAlloc(context, total));
-  const std::byte *last_data = nullptr;
-  uint32_t last_size = 0;
-  Datum last_value = 0;
+  // A dictionary gives equal values the same address: tags are made once, not once a row.
+  struct {
+    ByteView bytes;
+    Datum value;
+  } made[64] = {};
   for (uint32_t i = 0; i < vector.count; i++) {
     if (column->nulls[i]) {
       column->values[i] = 0;
       continue;
     }
     const ByteView bytes = vector.bytes[i];
-    // A dictionary gives equal neighbours the same address: tags are made once a run.
-    if (bytes.data != last_data || bytes.size != last_size || last_value == 0) {
-      last_value = PlaceBytesDatum(bytes, column->type, at);
+    auto &last = made[(reinterpret_cast<uintptr_t>(bytes.data) >> 2) % lengthof(made)];
+    if (bytes.data != last.bytes.data || bytes.size != last.bytes.size || last.value == 0) {
+      last = {bytes, PlaceBytesDatum(bytes, column->type, at)};
       at += MAXALIGN(BytesDatumSize(bytes, column->type));
-      last_data = bytes.data;
-      last_size = bytes.size;
     }
-    column->values[i] = last_value;
+    column->values[i] = last.value;
   }
 }
 
