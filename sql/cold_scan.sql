@@ -200,6 +200,11 @@ ALTER TABLE t SET ACCESS METHOD heap;
 SELECT difference();
 ALTER TABLE t SET ACCESS METHOD tsext;
 SELECT difference();
+-- Rows without a time stay hot, thousands of them in one rewrite, too.
+CREATE TABLE untimed (time timestamptz, id int) USING tsext;
+INSERT INTO untimed SELECT NULL, g FROM generate_series(1, 5000) g;
+ALTER TABLE untimed ALTER COLUMN id TYPE numeric;
+SELECT count(*), sum(id), count(time) FROM untimed;
 
 SET client_min_messages = warning;
 DROP SCHEMA cold_scan CASCADE;

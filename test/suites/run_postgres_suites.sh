@@ -82,6 +82,8 @@ if [ "$which" != isolation ]; then
     >"$work/regress/log" 2>&1 || true
   report regress "$work/regress/log"
 fi
+# A crash leaves the server in recovery for a moment.
+for ((i = 0; i < 60; i++)); do "$bin/psql" -Xq -d postgres -c "" 2>/dev/null && break; sleep 1; done
 if [ "$which" != regress ]; then
   make_database isolation_regression
   (cd "$work/isolation" && timeout 1500 "${run_as[@]}" "$pgxs/test/isolation/pg_isolation_regress" --use-existing \

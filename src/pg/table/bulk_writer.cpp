@@ -47,7 +47,12 @@ namespace {
 void FlushHotRows(BulkWriter *writer) {
   if (writer->slot_count == 0) return;
   const BulkWriterOptions &options = writer->options;
-  if (writer->insert_state == nullptr) writer->insert_state = GetBulkInsertState();
+  if (writer->insert_state == nullptr) {
+    // The caller's context may be one of a single row.
+    const MemoryContext caller = MemoryContextSwitchTo(writer->context);
+    writer->insert_state = GetBulkInsertState();
+    MemoryContextSwitchTo(caller);
+  }
   // table_multi_insert may leak memory.
   const MemoryContext batch =
       AllocSetContextCreate(writer->context, "tsext hot rows", ALLOCSET_DEFAULT_SIZES);
