@@ -12,6 +12,7 @@ extern "C" {
 #include "access/heapam.h"
 #include "executor/executor.h"
 #include "pgstat.h"
+#include "storage/predicate.h"
 }
 
 namespace tsext::pg {
@@ -23,7 +24,7 @@ constexpr int32_t kLeastRows = 4096;
 constexpr int32_t kLeastRowsMidway = 30720;
 
 constexpr int kHotBatchRows = 1000;
-constexpr size_t kHotBatchBytes = 256 * 1024;
+constexpr size_t kHotBatchBytes = size_t{256} * 1024;
 
 }  // namespace
 
@@ -93,7 +94,11 @@ WriteSegmentsResult Write(BulkWriter *writer, int32_t minimum_rows) {
   how.owner = writer->options.owner;
   const WriteSegmentsResult result =
       WriteSegments(writer->relation, writer->buffer, writer->table_options, how);
-  if (result.rows > 0) pgstat_count_heap_insert(writer->relation, result.rows);
+  if (result.rows > 0) {
+    pgstat_count_heap_insert(writer->relation, result.rows);
+    // What heap_insert() would do: SERIALIZABLE readers of the table conflict with this write.
+    CheckForSerializableConflictIn(writer->relation, nullptr, InvalidBlockNumber);
+  }
   return result;
 }
 

@@ -21,7 +21,7 @@ namespace tsext::pg {
 namespace {
 
 constexpr uint32_t kFirstCapacity = 1024;  // rows of the first block before it grows
-constexpr size_t kArenaBlock = 256 * 1024;
+constexpr size_t kArenaBlock = size_t{256} * 1024;
 // What sorting keeps a row: its number twice and its series; and for rows out of order also their
 // times, twice, and their number once more.
 constexpr size_t kSortBytes = 12;
@@ -305,18 +305,17 @@ pg_noinline uint32_t FindOrAddEntry(RowBuffer *buffer, BufferColumn *column,
 inline uint32_t Intern(RowBuffer *buffer, BufferColumn *column, const ByteView &value,
                        uint32_t guess) {
   const uint32_t last = column->last_code;
-  uint32_t code;
-  if (unlikely(column->entry_count == 0)) {
-    code = FindOrAddEntry(buffer, column, value);
-  } else if (SameBytes(column->entries[guess], value)) {
-    code = guess;
-  } else if (SameBytes(column->entries[column->successor[last]], value)) {
-    return column->last_code = column->successor[last];
-  } else if (SameBytes(column->entries[last], value)) {
-    return last;
-  } else {
-    code = FindOrAddEntry(buffer, column, value);
+  uint32_t code = UINT32_MAX;
+  if (likely(column->entry_count != 0)) {
+    const uint32_t next = column->successor[last];
+    if (SameBytes(column->entries[guess], value))
+      code = guess;
+    else if (SameBytes(column->entries[next], value))
+      code = next;
+    else if (SameBytes(column->entries[last], value))
+      return last;
   }
+  if (code == UINT32_MAX) code = FindOrAddEntry(buffer, column, value);
   if (likely(code != UINT32_MAX)) {
     column->successor[last] = code;
     column->last_code = code;

@@ -25,7 +25,7 @@ inline constexpr int kBlockShift = 16;
 inline constexpr uint32_t kBlockRows = 1U << kBlockShift;
 inline constexpr uint32_t kBlockMask = kBlockRows - 1;
 inline constexpr uint32_t kDictionaryFloor = 4096;
-inline constexpr int64_t kDictionaryBytes = 64 * 1024 * 1024;
+inline constexpr int64_t kDictionaryBytes = int64_t{64} * 1024 * 1024;
 
 enum class CellKind : uint8_t { kValue, kCode, kPointer };
 
@@ -128,9 +128,14 @@ struct RowBuffer {
   int segment_by_count;
   AttrNumber segment_by[kMaxSortColumns];
 
-  const BufferColumn *ColumnOf(AttrNumber attribute) const {
-    const int index = column_of[attribute - 1];
-    return index < 0 ? nullptr : &columns[index];
+  /// False for a dropped attribute.
+  bool HasColumn(AttrNumber attribute) const { return column_of[attribute - 1] >= 0; }
+  const BufferColumn &Column(AttrNumber attribute) const {
+    return columns[column_of[attribute - 1]];
+  }
+  /// InvalidAttrNumber when there is no time column.
+  AttrNumber TimeAttribute() const {
+    return time_column < 0 ? AttrNumber{InvalidAttrNumber} : columns[time_column].attribute;
   }
   bool HasFiniteTime(int64_t row) const {
     const BufferColumn &column = columns[time_column];

@@ -291,28 +291,27 @@ RowSorter *RowSorterCreate(const RowBuffer *buffer, const SortColumns &columns) 
   sorter->series_count = 1;
   uint32_t *ranks = nullptr;
   for (int i = 0; i < columns.segment_by_count; i++) {
-    const BufferColumn *column = buffer->ColumnOf(columns.segment_by[i]);
-    if (column == nullptr) continue;
+    if (!buffer->HasColumn(columns.segment_by[i])) continue;
+    const BufferColumn &column = buffer->Column(columns.segment_by[i]);
     if (sorter->series == nullptr) {
       sorter->series = AllocateArray<uint32_t>(buffer->row_count);
-      sorter->series_count = RankColumn(buffer, *column, sorter->series);
+      sorter->series_count = RankColumn(buffer, column, sorter->series);
       continue;
     }
     if (ranks == nullptr) ranks = AllocateArray<uint32_t>(buffer->row_count);
-    const uint32_t rank_count = RankColumn(buffer, *column, ranks);
+    const uint32_t rank_count = RankColumn(buffer, column, ranks);
     sorter->series_count = CombineRanks(buffer->row_count, sorter->series, ranks, rank_count);
   }
   if (ranks != nullptr) pfree(ranks);
 
-  const bool only_time = columns.order_by_count == 0 ||
-                         (columns.order_by_count == 1 && buffer->time_column >= 0 &&
-                          columns.order_by[0] == buffer->columns[buffer->time_column].attribute);
+  const bool only_time =
+      columns.order_by_count == 0 ||
+      (columns.order_by_count == 1 && columns.order_by[0] == buffer->TimeAttribute());
   sorter->by_time = only_time && buffer->time_column >= 0;
   for (int i = 0; i < columns.order_by_count && !only_time; i++) {
-    const BufferColumn *column = buffer->ColumnOf(columns.order_by[i]);
-    if (column == nullptr) continue;
+    if (!buffer->HasColumn(columns.order_by[i])) continue;
     auto *order = AllocateArray<uint32_t>(buffer->row_count);
-    RankColumn(buffer, *column, order);
+    RankColumn(buffer, buffer->Column(columns.order_by[i]), order);
     sorter->order[sorter->order_count++] = order;
   }
   return sorter;

@@ -27,9 +27,9 @@ namespace tsext::pg {
 namespace {
 
 // Bounds of what one segment may take in memory while it is encoded.
-constexpr size_t kGatherLimit = 48U * 1024 * 1024;  // bytes of gathered columns
+constexpr size_t kGatherLimit = size_t{48} * 1024 * 1024;  // bytes of gathered columns
 constexpr size_t kPayloadLimit =
-    256U * 1024 * 1024;  // bytes of strings that are not in a dictionary
+    size_t{256} * 1024 * 1024;  // bytes of strings that are not in a dictionary
 // A dictionary much larger than a segment is cut down to the values the segment has.
 constexpr uint32_t kLargeDictionary = 16384;
 
@@ -104,7 +104,7 @@ void SetSortKey(Writer *writer) {
   for (int i = 0; i < sort.segment_by_count; i++) writer->sort_key[count++] = sort.segment_by[i];
   for (int i = 0; i < sort.order_by_count; i++) writer->sort_key[count++] = sort.order_by[i];
   if (sort.order_by_count == 0 && writer->buffer->time_column >= 0)
-    writer->sort_key[count++] = writer->buffer->columns[writer->buffer->time_column].attribute;
+    writer->sort_key[count++] = writer->buffer->TimeAttribute();
   writer->sort_key_count = count;
 }
 
@@ -113,19 +113,19 @@ bytea *MakeKey(const Writer *writer, uint32_t row) {
   if (writer->sort.segment_by_count == 0) return nullptr;
   SortKey key;
   for (int i = 0; i < writer->sort.segment_by_count; i++) {
-    const BufferColumn *column = writer->buffer->ColumnOf(writer->sort.segment_by[i]);
-    if (column == nullptr) continue;
-    if (column->IsNull(row))
+    if (!writer->buffer->HasColumn(writer->sort.segment_by[i])) continue;
+    const BufferColumn &column = writer->buffer->Column(writer->sort.segment_by[i]);
+    if (column.IsNull(row))
       key.AppendNull();
-    else if (IsBytes(column->type.type))
-      key.AppendBytes(column->Bytes(row));
-    else if (column->type.type == PhysicalType::kFloat64)
-      key.AppendOrdered(OrderedDouble(std::bit_cast<double>(column->Integer(row))));
-    else if (column->type.type == PhysicalType::kFloat32)
+    else if (IsBytes(column.type.type))
+      key.AppendBytes(column.Bytes(row));
+    else if (column.type.type == PhysicalType::kFloat64)
+      key.AppendOrdered(OrderedDouble(std::bit_cast<double>(column.Integer(row))));
+    else if (column.type.type == PhysicalType::kFloat32)
       key.AppendOrdered(
-          OrderedDouble(std::bit_cast<float>(static_cast<int32_t>(column->Integer(row)))));
+          OrderedDouble(std::bit_cast<float>(static_cast<int32_t>(column.Integer(row)))));
     else
-      key.AppendOrdered(OrderedInteger(column->Integer(row)));
+      key.AppendOrdered(OrderedInteger(column.Integer(row)));
   }
   auto *result = static_cast<bytea *>(palloc(VARHDRSZ + key.view().size));
   SET_VARSIZE(result, VARHDRSZ + key.view().size);
@@ -239,9 +239,9 @@ void GatherCells(const BufferColumn &column, const uint32_t *rows, uint32_t coun
   const uint32_t prefetched = count > kAhead ? count - kAhead : 0;
   for (uint32_t i = 0; i < prefetched; i++) {
     __builtin_prefetch(cell(rows[i + kAhead]));
-    values[i] = static_cast<Value>(*cell(rows[i]));
+    values[i] = static_cast<Value>(+*cell(rows[i]));
   }
-  for (uint32_t i = prefetched; i < count; i++) values[i] = static_cast<Value>(*cell(rows[i]));
+  for (uint32_t i = prefetched; i < count; i++) values[i] = static_cast<Value>(+*cell(rows[i]));
 }
 
 void GatherIntegers(const BufferColumn &column, const uint32_t *rows, uint32_t count,
@@ -295,7 +295,7 @@ void GatherNulls(const BufferColumn &column, const uint32_t *rows, uint32_t coun
 
 void GatherColumn(const BufferColumn &column, const Gathered &gathered, const uint32_t *rows,
                   uint32_t count, ColumnView *view) {
-  static const ByteView kNothing = {};
+  static const ByteView nothing = {};
   view->type = column.type.type;
   view->width = column.type.width;
   view->count = count;
@@ -309,7 +309,7 @@ void GatherColumn(const BufferColumn &column, const Gathered &gathered, const ui
     GatherCodes(column, rows, count, codes);
     view->codes = {codes, count};
     if (column.entry_count == 0)
-      view->dictionary = {&kNothing, 1};  // every row is NULL and has code 0
+      view->dictionary = {&nothing, 1};  // every row is NULL and has code 0
     else if (gathered.local_code == nullptr)
       view->dictionary = {column.entries, column.entry_count};
     else
@@ -377,8 +377,7 @@ void Encode(Writer *writer, const uint32_t *rows, uint32_t count, Oid value_id) 
   SegmentInput input;
   input.value_id = value_id;
   input.attribute_count = static_cast<int16_t>(buffer->descriptor->natts);
-  input.time_attribute =
-      buffer->time_column < 0 ? int16_t{0} : buffer->columns[buffer->time_column].attribute;
+  input.time_attribute = buffer->TimeAttribute();
   input.level = writer->how->level;
   input.columns = {writer->columns, static_cast<size_t>(buffer->column_count)};
   input.sort_key = {writer->sort_key, static_cast<size_t>(writer->sort_key_count)};
