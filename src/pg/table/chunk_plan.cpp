@@ -199,9 +199,12 @@ void UnlockChunkRanges(Relation relation, LOCKMODE mode) {
   UnlockPage(relation, kChunkRangesPage, mode);
 }
 
-ChunkRange *LoadChunkRanges(Oid store, int *count) {
-  int64_t capacity = 64, used = 0;
-  auto *ranges = AllocateArray<ChunkRange>(capacity);
+namespace {
+
+/// Calls `take` for the chunk range of every segment of a store that is not certainly gone: those
+/// of transactions in progress, and those that such transactions delete, count.
+template <typename Take>
+void ForEachSegmentRange(Oid store, Take &&take) {
   SnapshotData dirty;
   InitDirtySnapshot(dirty);
   const Relation directory = table_open(CatalogRelation("segment"), AccessShareLock);
@@ -212,18 +215,37 @@ ChunkRange *LoadChunkRanges(Oid store, int *count) {
   while (HeapTuple tuple = systable_getnext(scan)) {
     bool is_null;
     const TupleDesc descriptor = RelationGetDescr(directory);
-    const ChunkRange range = {
-        DatumGetInt64(heap_getattr(tuple, kAttributeChunkStart, descriptor, &is_null)),
-        DatumGetInt64(heap_getattr(tuple, kAttributeChunkEnd, descriptor, &is_null))};
-    if (used > 0 && SameRange(ranges[used - 1], range)) continue;
+    take(ChunkRange{DatumGetInt64(heap_getattr(tuple, kAttributeChunkStart, descriptor, &is_null)),
+                    DatumGetInt64(heap_getattr(tuple, kAttributeChunkEnd, descriptor, &is_null))});
+  }
+  systable_endscan(scan);
+  table_close(directory, AccessShareLock);
+}
+
+}  // namespace
+
+bool MayJoinChunks(Relation relation, const ChunkRange &range, int count) {
+  if (!ConditionalLockPage(relation, kChunkRangesPage, ExclusiveLock)) return false;
+  int found = 0;
+  ForEachSegmentRange(relation->rd_rel->reltoastrelid, [&](const ChunkRange &segment) {
+    found += static_cast<int>(segment.start < range.end && segment.end > range.start);
+  });
+  if (found == count) return true;
+  UnlockChunkRanges(relation, ExclusiveLock);
+  return false;
+}
+
+ChunkRange *LoadChunkRanges(Oid store, int *count) {
+  int64_t capacity = 64, used = 0;
+  auto *ranges = AllocateArray<ChunkRange>(capacity);
+  ForEachSegmentRange(store, [&](const ChunkRange &range) {
+    if (used > 0 && SameRange(ranges[used - 1], range)) return;
     if (used == capacity) {
       capacity *= 2;
       ranges = static_cast<ChunkRange *>(repalloc_huge(ranges, sizeof(ChunkRange) * capacity));
     }
     ranges[used++] = range;
-  }
-  systable_endscan(scan);
-  table_close(directory, AccessShareLock);
+  });
   std::sort(ranges, ranges + used, RangeBefore);
   *count = static_cast<int>(std::unique(ranges, ranges + used, SameRange) - ranges);
   return ranges;

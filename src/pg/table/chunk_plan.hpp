@@ -34,11 +34,14 @@ struct ChunkPlan {
 /// The lock that keeps chunks of a table from overlapping. A writer holds it in share mode, or
 /// exclusively when it makes chunks, from reading the ranges until one directory row of each of its
 /// chunks is inserted: ranges are read with a dirty snapshot, which sees rows of transactions in
-/// progress, so nothing needs to be held until commit. Who replaces chunks by wider ones (a merge
-/// that joins neighbours) holds it exclusively until its commit and leaves ranges alone in which a
-/// dirty snapshot shows rows that its own does not. Readers and row inserters never take it.
+/// progress, so nothing needs to be held until commit. Readers and row inserters never take it.
 void LockChunkRanges(Relation relation, LOCKMODE mode);
 void UnlockChunkRanges(Relation relation, LOCKMODE mode);
+
+/// For a merge that puts one chunk, `range`, in the place of others. Takes the lock to the end of
+/// the transaction, without waiting, and looks whether the directory has exactly `count` segments
+/// there, those of transactions in progress included. False: not now.
+bool MayJoinChunks(Relation relation, const ChunkRange &range, int count);
 
 /// Distinct chunk ranges of a store, ascending; segments of transactions in progress count.
 ChunkRange *LoadChunkRanges(Oid store, int *count);

@@ -10,6 +10,7 @@
 #include "pg/base/settings.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/catalog/chunk.hpp"
+#include "pg/table/chunk_plan.hpp"
 #include "pg/table/row_buffer.hpp"
 #include "pg/table/segment_reader.hpp"
 #include "pg/table/segment_writer.hpp"
@@ -394,6 +395,14 @@ bool IsSortedBy(Source *source, std::span<const int16_t> key) {
   return true;
 }
 
+/// Whether the new segments' chunk is wider than that of some old one.
+bool JoinsChunks(const MergeGroup &group) {
+  for (int i = 0; i < group.count; i++)
+    if (group.segments[i]->chunk_start != group.start || group.segments[i]->chunk_end != group.end)
+      return true;
+  return false;
+}
+
 }  // namespace
 
 MergeGroup *PlanMerges(const TableOptions *options, const SegmentRow *rows, int count,
@@ -446,6 +455,8 @@ MergeGroup *PlanMerges(const TableOptions *options, const SegmentRow *rows, int 
 
 void MergeSegments(Relation relation, const TableOptions *options, const MergeGroup &group,
                    CompactResult *result) {
+  // A bulk writer may be adding to one of the chunks, or making one between them.
+  if (JoinsChunks(group) && !MayJoinChunks(relation, {group.start, group.end}, group.count)) return;
   MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "tsext merge", ALLOCSET_DEFAULT_SIZES);
   MemoryContext caller = MemoryContextSwitchTo(context);

@@ -32,7 +32,7 @@ MergeGroup *PlanMerges(const TableOptions *options, const SegmentRow *rows, int 
                        const CompactRequest &request, int *group_count);
 
 /// Replaces one group: reads, merges, writes new segments, deletes the old ones, in the current
-/// transaction.
+/// transaction. Does nothing when the group joins chunks to which a bulk writer may be adding.
 void MergeSegments(Relation relation, const TableOptions *options, const MergeGroup &group,
                    CompactResult *result);
 
