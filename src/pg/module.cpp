@@ -5,6 +5,7 @@
 #include "pg/base/stop_point.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/exec/planner.hpp"
+#include "pg/job/launcher.hpp"
 #include "pg/table/analyze.hpp"
 #include "pg/table/bulk.hpp"
 #include "pg/table/delegation.hpp"
@@ -27,6 +28,7 @@ void _PG_init(void) {
     tsext::pg::InitVacuum();
     tsext::pg::InitBulk();
     tsext::pg::InitPlanner();
+    tsext::pg::InitLauncher();
   });
 }
 
