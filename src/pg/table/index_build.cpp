@@ -30,7 +30,8 @@ namespace tsext::pg {
 
 namespace {
 
-/// A key over rows that no index holds cannot be checked.
+/// A key over rows that no index holds cannot be checked. The creation of the index has made all
+/// rows hot (rewrite.cpp), so these came later: only CREATE INDEX CONCURRENTLY lets them.
 void RefuseUniqueOverColdRows(Relation table, Relation index, const IndexInfo *info) {
   const bool is_exclusion = info->ii_ExclusionOps != nullptr;
   if (!info->ii_Unique && !is_exclusion) return;
@@ -44,8 +45,7 @@ void RefuseUniqueOverColdRows(Relation table, Relation index, const IndexInfo *i
                                  "compressed rows",
                                  RelationGetRelationName(index), RelationGetRelationName(table)),
            errdetail("Rows in compressed segments are in no index."),
-           errhint("Use decompress_chunk() on all chunks first. A table with a unique index is not "
-                   "compressed.")));
+           errhint("Create it again: that moves compressed rows back to the heap.")));
 }
 
 /// The roots of the HOT chains of the page the scan stands on.

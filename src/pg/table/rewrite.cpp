@@ -5,18 +5,23 @@
 #include "pg/base/boundary.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
+#include "pg/table/chunk_hold.hpp"
+#include "pg/table/compact.hpp"
 #include "pg/table/delegation.hpp"
 #include "pg/table/scan.hpp"
 #include "pg/table/store.hpp"
 
 extern "C" {
+#include "access/genam.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
 #include "commands/defrem.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -27,6 +32,15 @@ namespace tsext::pg {
 namespace {
 
 object_access_hook_type previous_object_access = nullptr;
+
+// The table that the running command has made hot for a key, and the first command after that.
+Oid table_made_hot = InvalidOid;
+CommandId made_hot_before;
+
+void ForgetTableMadeHot(XactEvent event, void *) {
+  if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+    table_made_hot = InvalidOid;
+}
 
 #if PG_VERSION_NUM >= 160000
 using FileLocator = RelFileLocator;
@@ -112,12 +126,50 @@ void TableDropped(Oid relation_id) {
   DeleteStore(store);
 }
 
+/// A key over compressed rows cannot be checked, and load first, key later is how dumps are
+/// restored: so a new unique index or exclusion constraint makes all rows of its table hot. Comes
+/// before the index is built, and outside a parallel operation; the command's lock on the table
+/// keeps new segments out, or the build finds them and refuses.
+void IndexCreated(Oid index_id) {
+  Relation catalog = table_open(IndexRelationId, AccessShareLock);
+  ScanKeyData key;
+  ScanKeyInit(&key, Anum_pg_index_indexrelid, BTEqualStrategyNumber, F_OIDEQ,
+              ObjectIdGetDatum(index_id));
+  SysScanDesc scan = systable_beginscan(catalog, IndexRelidIndexId, true, SnapshotSelf, 1, &key);
+  Oid table_id = InvalidOid;
+  if (HeapTuple tuple = systable_getnext(scan); HeapTupleIsValid(tuple)) {
+    const auto *index = reinterpret_cast<Form_pg_index>(GETSTRUCT(tuple));
+    if (index->indisunique || index->indisexclusion) table_id = index->indrelid;
+  }
+  systable_endscan(scan);
+  table_close(catalog, AccessShareLock);
+  if (!OidIsValid(table_id) || IsBinaryUpgrade || !IsTsextTable(table_id)) return;
+
+  Relation table = table_open(table_id, RowExclusiveLock);
+  const Oid store = table->rd_rel->reltoastrelid;
+  if (HasSegments(store, nullptr)) {
+    ereport(
+        NOTICE,
+        (errmsg("moving the compressed rows of table \"%s\" back to its heap",
+                RelationGetRelationName(table)),
+         errdetail("A table with a unique index or an exclusion constraint is not compressed.")));
+    DecompressChunk(table, kTimeMinimum, kTimeMaximum);
+    ReleaseHolds(store, kTimeMinimum, kTimeMaximum);
+    CommandCounterIncrement();
+    table_made_hot = table_id;
+    made_hot_before = GetCurrentCommandId(false);
+  }
+  table_close(table, NoLock);
+}
+
 void ObjectAccessed(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
                     void *argument) {
   if (previous_object_access != nullptr)
     previous_object_access(access, class_id, object_id, sub_id, argument);
   if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0)
     Enter([&] { TableDropped(object_id); });
+  if (access == OAT_POST_CREATE && class_id == RelationRelationId && sub_id == 0)
+    Enter([&] { IndexCreated(object_id); });
 }
 
 }  // namespace
@@ -128,7 +180,13 @@ void SetRewriteCallbacks(TableAmRoutine *routine) {
   routine->relation_copy_for_cluster = CopyForCluster;
 }
 
+bool HasBecomeHot(Relation relation, Snapshot snapshot) {
+  return RelationGetRelid(relation) == table_made_hot && snapshot != InvalidSnapshot &&
+         snapshot->curcid < made_hot_before;
+}
+
 void InitRewrite() {
+  RegisterXactCallback(ForgetTableMadeHot, nullptr);
   previous_object_access = object_access_hook;
   object_access_hook = ObjectAccessed;
 }

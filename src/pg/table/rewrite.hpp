@@ -8,6 +8,10 @@ namespace tsext::pg {
 
 void SetRewriteCallbacks(TableAmRoutine *routine);
 
+/// True within the command that makes a key on this table and has moved its compressed rows back:
+/// the command's own snapshot, from before, still sees the segments.
+bool HasBecomeHot(Relation relation, Snapshot snapshot);
+
 /// Chains the object access hook that sees DROP. Called once from _PG_init.
 void InitRewrite();
 

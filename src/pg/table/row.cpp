@@ -3,6 +3,7 @@
 #include "pg/base/boundary.hpp"
 #include "pg/table/cold_scan.hpp"
 #include "pg/table/delegation.hpp"
+#include "pg/table/rewrite.hpp"
 #include "pg/table/scan.hpp"
 
 extern "C" {
@@ -40,10 +41,12 @@ bool FetchColdRow(Relation relation, ItemPointer tid, Snapshot snapshot, TupleTa
   return found;
 }
 
-// An index scan sees hot rows only. CLUSTER is the one caller that wants just those.
+// An index scan sees hot rows only. CLUSTER wants just those; a check of an exclusion constraint
+// runs under a snapshot from before the rows became hot.
 IndexFetchTableData *IndexFetchBegin(Relation relation) {
-  if (!IsDelegated(relation))
-    RefuseColdRows(relation, ActiveSnapshotSet() ? GetActiveSnapshot() : InvalidSnapshot);
+  Snapshot snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : InvalidSnapshot;
+  if (!IsDelegated(relation) && !HasBecomeHot(relation, snapshot))
+    RefuseColdRows(relation, snapshot);
   return Heap()->index_fetch_begin(relation);
 }
 
