@@ -24,12 +24,17 @@ namespace {
   pg_unreachable();
 }
 
-/// Reads a cold row; with a fresh snapshot when the caller's is no MVCC snapshot.
+/// Reads a cold row; with a fresh snapshot when the caller's is no MVCC snapshot. SnapshotAny comes
+/// from the UPDATE or DELETE that found the row: a merge may have replaced its segment since, which
+/// only the statement's own snapshot still sees.
 bool FetchColdRow(Relation relation, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot) {
   if (IsMVCCSnapshot(snapshot)) {
     PredicateLockRelation(relation, snapshot);
     return ColdFetchRow(relation, tid, snapshot, slot);
   }
+  if (snapshot->snapshot_type == SNAPSHOT_ANY && ActiveSnapshotSet() &&
+      IsMVCCSnapshot(GetActiveSnapshot()) && ColdFetchRow(relation, tid, GetActiveSnapshot(), slot))
+    return true;
   Snapshot fresh = RegisterFreshSnapshot();
   const bool found = ColdFetchRow(relation, tid, fresh, slot);
   UnregisterSnapshot(fresh);
