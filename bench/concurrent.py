@@ -5,7 +5,7 @@ are 40001 (repeat the statement) and 0A000 (the row is already compressed). Prin
 
     concurrent.py [SECONDS]      default 60
 """
-import os, pathlib, random, sys, threading, time
+import collections, datetime, os, pathlib, random, re, sys, threading, time
 
 from common import Session, fresh_database, show
 
@@ -59,16 +59,21 @@ class Inserter(Worker):
 
 
 class Updater(Worker):
-    """Counts up the recent rows of a counter; makes a new row when none is recent, so that compaction keeps meeting updates."""
+    """Counts up the newest row of a counter, and makes a new row when that one is compressed: compaction keeps meeting updates."""
     inserted = counted = 0
+    newest = {}                               # counter -> time of its newest row, shared by all updaters
 
     def step(self):
         counter = f"counter_{self.random.randrange(COUNTERS)}"
-        rows = self.statement(f"UPDATE readings SET n = n + 1 WHERE host = '{counter}' AND time > now() - interval '2 s' RETURNING 1")
+        at = self.newest.get(counter, "-infinity")
+        rows = self.statement(f"UPDATE readings SET n = n + 1 WHERE host = '{counter}' AND time = '{at}' RETURNING 1")
         if rows:
             self.counted += rows.count("1")
-        elif self.statement(f"INSERT INTO readings VALUES (clock_timestamp(), '{counter}', 0, 0)") is not None:
+            return
+        at = datetime.datetime.now(datetime.timezone.utc).isoformat()
+        if self.statement(f"INSERT INTO readings VALUES ('{at}', '{counter}', 0, 0)") is not None:
             self.inserted += 1
+            self.newest[counter] = at
 
 
 class Reader(Worker):
@@ -90,10 +95,11 @@ def percentile(numbers, p):
 
 
 def play(s, seconds, compacting):
+    Updater.newest.clear()
     s.get("DROP TABLE IF EXISTS readings")
     s.get("CREATE TABLE readings (time timestamptz NOT NULL, host text NOT NULL, value float8, n bigint) USING tsext")
     log = pathlib.Path(os.environ["TSEXT_SERVER_LOG"])
-    waits_before = log.read_text(errors="replace").count("still waiting for")
+    log_begin = len(log.read_bytes())
     until = time.monotonic() + seconds
     classes = {"insert": Inserter, "update": Updater, "read": Reader}
     workers = [classes[kind](number, until) for number, kind in enumerate(KINDS)]
@@ -112,12 +118,15 @@ def play(s, seconds, compacting):
         problems.append(f"{inserted} rows were acknowledged, {rows} are there")
     if total != counted:
         problems.append(f"{counted} updates were acknowledged, the sum is {total}")
-    waits = log.read_text(errors="replace").count("still waiting for") - waits_before
+    waits = [line.split("still waiting for ")[1] for line in log.read_bytes()[log_begin:].decode(errors="replace").splitlines() if "still waiting for" in line]
+    kinds = collections.Counter(re.sub(r"\d+(\.\d+)?", "N", line) for line in waits)
+    for kind, count in kinds.most_common():
+        print(f"{'compacting' if compacting else 'alone'}: {count} × waited for {kind}")
     cold = s.get("SELECT coalesce(sum(nrows), 0) FROM tsext.segment WHERE store = (SELECT reltoastrelid FROM pg_class WHERE oid = 'readings'::regclass)")
     readers = [ms for w in workers if isinstance(w, Reader) for ms in w.milliseconds]
     writers = [ms for w in workers if isinstance(w, (Inserter, Updater)) for ms in w.milliseconds]
     return problems, ["compacting" if compacting else "alone", inserted, counted, refused, compactor.runs, int(cold), len(readers), percentile(readers, 0.5),
-                      percentile(readers, 0.99), percentile(writers, 0.99), waits]
+                      percentile(readers, 0.99), percentile(writers, 0.99), len(waits)]
 
 
 def main():
