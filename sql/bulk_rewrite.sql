@@ -128,5 +128,45 @@ SELECT 'pg_temp_' || 'r'::regclass::oid AS name \gset
 CREATE TABLE :name USING tsext AS SELECT * FROM source;
 SELECT cold_rows(:'name');
 
+-- A key made over cold rows, as pg_restore does it: they become hot again, with all their index entries.
+CREATE TABLE restored USING tsext AS SELECT time, row_number() OVER () AS id, host, v FROM source;
+CREATE INDEX restored_host ON restored (host);
+SELECT cold_rows('restored');
+CREATE UNIQUE INDEX CONCURRENTLY restored_id ON restored (id);
+DROP INDEX IF EXISTS restored_id;
+ALTER TABLE restored ADD PRIMARY KEY (id);
+SELECT count(*), cold_rows('restored') FROM restored;
+SET enable_seqscan = off;
+SELECT count(*) FROM restored WHERE host = 'host_3';
+SELECT count(*) FROM restored WHERE id = 777;
+RESET enable_seqscan;
+INSERT INTO restored VALUES (now(), 777);
+INSERT INTO restored SELECT time, 100000 + code + v, host, v FROM source ON CONFLICT DO NOTHING;
+SELECT cold_rows('restored');
+-- The others: unique and partial indexes, exclusion, in a rewrite, over a partitioned table; duplicates; not the owner.
+CREATE FUNCTION again() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+  DROP TABLE IF EXISTS k;
+  CREATE TABLE k USING tsext AS SELECT time, (row_number() OVER ())::int AS id, v FROM source;
+  RETURN cold_rows('k');
+END $$;
+SELECT again();
+CREATE UNIQUE INDEX ON k (id) WHERE v > 100;
+SELECT cold_rows('k'), again();
+ALTER TABLE k ADD EXCLUDE USING btree (id WITH =);
+SELECT cold_rows('k'), again();
+ALTER TABLE k ALTER id TYPE bigint, ADD UNIQUE (id, time);
+SELECT cold_rows('k'), again();
+ALTER TABLE k ADD COLUMN serial bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY;
+SELECT cold_rows('k'), (SELECT count(DISTINCT serial) FROM k);
+SELECT again();
+CREATE UNIQUE INDEX ON k (v);
+SELECT cold_rows('k'), (SELECT count(*) FROM k);
+CREATE TABLE p (time timestamptz, id int, v float8) PARTITION BY RANGE (time);
+ALTER TABLE p ATTACH PARTITION k FOR VALUES FROM ('2024-01-01') TO ('2024-02-01');
+CREATE UNIQUE INDEX ON p (time, id);
+SELECT cold_rows('k'), (SELECT count(*) FROM p);
+SELECT orphans();
+
 SET client_min_messages = warning;
 DROP SCHEMA bulk_rewrite_test CASCADE;

@@ -9,16 +9,20 @@
 #include "pg/table/bulk_copy.hpp"
 #include "pg/table/bulk_insert.hpp"
 #include "pg/table/bulk_writer.hpp"
+#include "pg/table/rewrite.hpp"
 
 extern "C" {
 #include "access/relation.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "commands/tablecmds.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_node.h"
 #include "storage/lmgr.h"
 #include "tcop/cmdtag.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 }
 
 namespace tsext::pg {
@@ -148,6 +152,20 @@ bool MakesKey(const AlterTableStmt *statement) {
   return false;
 }
 
+/// ALTER TABLE makes the index of a new key before it rewrites rows for another command of the same
+/// statement, and moving rows back then would read them as what they are to become: it comes first.
+void PrepareKey(const AlterTableStmt *statement) {
+  if (list_length(statement->cmds) < 2 || !MakesKey(statement)) return;
+  const Oid table_id = RangeVarGetRelid(statement->relation, NoLock, true);
+  // Whoever does not own it gets core's message.
+  if (!OidIsValid(table_id) || !IsTsextTable(table_id) ||
+      !pg_class_ownercheck(table_id, GetUserId()))
+    return;
+  Relation table = table_open(table_id, AlterTableGetLockLevel(statement->cmds));
+  MakeTableHot(table);
+  table_close(table, NoLock);
+}
+
 bool FillsNewRelation(const Node *statement) {
   switch (nodeTag(statement)) {
     case T_CreateTableAsStmt:
@@ -206,6 +224,7 @@ void ProcessUtilityHook(PlannedStmt *statement, const char *query, bool read_onl
     if (IsA(node, CopyStmt) && reinterpret_cast<const CopyStmt *>(node)->is_from && enable_bulk &&
         RunCopyStatement(call))
       return;
+    if (IsA(node, AlterTableStmt)) PrepareKey(reinterpret_cast<const AlterTableStmt *>(node));
     if (!enable_bulk || !FillsNewRelation(node)) return call.PassOn();
     const RewriteScope scope;
     Guard([&call] { call.PassOn(); });

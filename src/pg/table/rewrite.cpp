@@ -146,19 +146,7 @@ void IndexCreated(Oid index_id) {
   if (!OidIsValid(table_id) || IsBinaryUpgrade || !IsTsextTable(table_id)) return;
 
   Relation table = table_open(table_id, RowExclusiveLock);
-  const Oid store = table->rd_rel->reltoastrelid;
-  if (HasSegments(store, nullptr)) {
-    ereport(
-        NOTICE,
-        (errmsg("moving the compressed rows of table \"%s\" back to its heap",
-                RelationGetRelationName(table)),
-         errdetail("A table with a unique index or an exclusion constraint is not compressed.")));
-    DecompressChunk(table, kTimeMinimum, kTimeMaximum);
-    ReleaseHolds(store, kTimeMinimum, kTimeMaximum);
-    CommandCounterIncrement();
-    table_made_hot = table_id;
-    made_hot_before = GetCurrentCommandId(false);
-  }
+  MakeTableHot(table);
   table_close(table, NoLock);
 }
 
@@ -178,6 +166,20 @@ void SetRewriteCallbacks(TableAmRoutine *routine) {
   routine->TSEXT_SET_NEW_FILE = SetNewFile;
   routine->relation_nontransactional_truncate = NontransactionalTruncate;
   routine->relation_copy_for_cluster = CopyForCluster;
+}
+
+void MakeTableHot(Relation table) {
+  const Oid store = table->rd_rel->reltoastrelid;
+  if (!HasSegments(store, nullptr)) return;
+  ereport(NOTICE,
+          (errmsg("moving the compressed rows of table \"%s\" back to its heap",
+                  RelationGetRelationName(table)),
+           errdetail("A table with a unique index or an exclusion constraint is not compressed.")));
+  DecompressChunk(table, kTimeMinimum, kTimeMaximum);
+  ReleaseHolds(store, kTimeMinimum, kTimeMaximum);
+  CommandCounterIncrement();
+  table_made_hot = RelationGetRelid(table);
+  made_hot_before = GetCurrentCommandId(false);
 }
 
 bool HasBecomeHot(Relation relation, Snapshot snapshot) {

@@ -8,6 +8,10 @@ namespace tsext::pg {
 
 void SetRewriteCallbacks(TableAmRoutine *routine);
 
+/// Moves a table's compressed rows back to its heap, with a NOTICE, for a key. The caller's lock
+/// keeps new segments out.
+void MakeTableHot(Relation table);
+
 /// True within the command that makes a key on this table and has moved its compressed rows back:
 /// the command's own snapshot, from before, still sees the segments.
 bool HasBecomeHot(Relation relation, Snapshot snapshot);
