@@ -66,6 +66,13 @@ SELECT table_name, stays_hot_because FROM tsext.tables WHERE table_name = ANY ('
 DROP INDEX only_even;
 SELECT stays_hot_because IS NULL AS may_be_cold FROM tsext.tables WHERE table_name = 'with_index';
 
+-- What keeps young rows from becoming cold.
+BEGIN;
+INSERT INTO never_analyzed VALUES (now());
+PREPARE TRANSACTION 'views_test';
+SELECT DISTINCT horizon_held_by IS NOT NULL AS is_held FROM tsext.tables;
+ROLLBACK PREPARED 'views_test';
+
 -- Who may not read a table sees nothing of it.
 CREATE ROLE views_stranger;
 CREATE ROLE views_reader;

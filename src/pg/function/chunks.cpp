@@ -2,6 +2,7 @@
 // that hot rows would make.
 
 #include <algorithm>
+#include <cmath>
 
 #include "pg/base/boundary.hpp"
 #include "pg/catalog/chunk.hpp"
@@ -178,5 +179,5 @@ TSEXT_FUNCTION(tsext_approximate_row_count) {
   ListCell *cell;
   foreach (cell, find_all_inheritors(PG_GETARG_OID(0), AccessShareLock, nullptr))
     rows += EstimateRows(lfirst_oid(cell));
-  PG_RETURN_INT64(static_cast<int64>(rows + 0.5));
+  PG_RETURN_INT64(std::llround(rows));
 }

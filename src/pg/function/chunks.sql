@@ -57,7 +57,7 @@ SELECT n.nspname AS schema_name, c.relname AS table_name, o.time_column, o.chunk
   pg_catalog.pg_total_relation_size(c.oid) AS total_bytes,
   CASE WHEN NOT pg_catalog.row_security_active(c.oid) THEN tsext.time_text(d.tmin, o.time_type) END AS cold_first_time,
   CASE WHEN NOT pg_catalog.row_security_active(c.oid) THEN tsext.time_text(d.tmax, o.time_type) END AS cold_last_time,
-  tsext.stays_hot_because(c.oid) AS stays_hot_because
+  tsext.stays_hot_because(c.oid) AS stays_hot_because, h.holder AS horizon_held_by
 FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_am a ON a.oid = c.relam AND a.amname = 'tsext'
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -67,6 +67,15 @@ FROM pg_catalog.pg_class c
       coalesce(pg_catalog.sum(s.nrows), 0)::bigint AS cold_rows, coalesce(pg_catalog.sum(s.nbytes), 0)::bigint AS cold_bytes,
       pg_catalog.min(s.tmin) AS tmin, pg_catalog.max(s.tmax) AS tmax
     FROM tsext.segment s WHERE s.store = c.reltoastrelid) d
+  -- Rows younger than the oldest transaction or snapshot cannot become cold.
+  LEFT JOIN (
+    SELECT holder FROM (
+      SELECT 'process ' || pid || coalesce(' (' || nullif(application_name, '') || ')', ''),
+        greatest(pg_catalog.age(backend_xid), pg_catalog.age(backend_xmin))
+      FROM pg_catalog.pg_stat_activity WHERE pid <> pg_catalog.pg_backend_pid()
+      UNION ALL SELECT 'prepared transaction "' || gid || '"', pg_catalog.age(transaction) FROM pg_catalog.pg_prepared_xacts
+      UNION ALL SELECT 'replication slot "' || slot_name || '"', pg_catalog.age(xmin) FROM pg_catalog.pg_replication_slots
+    ) held (holder, age) WHERE age IS NOT NULL ORDER BY age DESC LIMIT 1) h ON true
 WHERE c.relkind IN ('r', 'm') AND pg_catalog.has_table_privilege(c.oid, 'SELECT');
 COMMENT ON VIEW tsext.tables IS 'tsext tables one may read: options, rows and bytes hot and cold; hot_rows is what VACUUM and ANALYZE last found';
 

@@ -5,7 +5,7 @@
 // others, and of columns whose class has no sum (numeric), the values are decoded. Hot rows are
 // read one by one. All of it with one snapshot.
 
-#include <cmath>
+#include <bit>
 #include <cstring>
 
 #include "tsext/sort_key.hpp"
@@ -237,12 +237,20 @@ void AddRows(Series *series, int64_t rows, int64_t first_time, int64_t last_time
 
 // ---- Cold rows ----
 
+/// Unlike ==, which takes -0 for 0 and no NaN for itself.
+bool SameBits(double a, double b) {
+  return std::bit_cast<uint64_t>(a) == std::bit_cast<uint64_t>(b);
+}
+bool SameBits(float a, float b) {
+  return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b);
+}
+
 /// True when the column has one value, or NULL, in all rows of the segment, as its footer tells.
 bool IsConstant(const SegmentHead &head, const ColumnFooter &footer) {
   if (footer.null_count == head.row_count()) return true;
   if (footer.null_count > 0 || !footer.min.valid || !footer.max.valid) return false;
   if (IsInteger(footer.type)) return footer.min.integer == footer.max.integer;
-  if (IsFloat(footer.type)) return memcmp(&footer.min.real, &footer.max.real, sizeof(double)) == 0;
+  if (IsFloat(footer.type)) return SameBits(footer.min.real, footer.max.real);
   return !footer.min.truncated && !footer.max.truncated && footer.min.bytes == footer.max.bytes;
 }
 
@@ -357,10 +365,8 @@ void AddOneSeries(Collector *collector, SegmentReader *reader, const SegmentRow 
 bool SameValue(const Vector &vector, uint32_t a, uint32_t b) {
   if (vector.IsNull(a) || vector.IsNull(b)) return vector.IsNull(a) && vector.IsNull(b);
   if (IsInteger(vector.type)) return vector.integers[a] == vector.integers[b];
-  if (vector.type == PhysicalType::kFloat64)
-    return memcmp(&vector.doubles[a], &vector.doubles[b], sizeof(double)) == 0;
-  if (vector.type == PhysicalType::kFloat32)
-    return memcmp(&vector.floats[a], &vector.floats[b], sizeof(float)) == 0;
+  if (vector.type == PhysicalType::kFloat64) return SameBits(vector.doubles[a], vector.doubles[b]);
+  if (vector.type == PhysicalType::kFloat32) return SameBits(vector.floats[a], vector.floats[b]);
   const ByteView left = vector.bytes[a];
   const ByteView right = vector.bytes[b];
   return left.size == right.size &&
