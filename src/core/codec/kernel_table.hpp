@@ -42,7 +42,7 @@ struct KernelTable {
   void (*unpack_alp_float[kMaxLane32Width + 1])(const std::byte *packed, double base,
                                                 AlpScale scale, float *out);
 
-  /// out[i] = first + the sum of base + codes[j] for 0 < j <= i; codes[0] is not used.
+  /// out[i] = first + the sum of base + codes[j] for 0 < j <= i; codes[0] does not matter.
   void (*delta_sum)(const uint32_t *codes, uint64_t first, uint64_t base, uint64_t *out);
   /// In place: values[i] += values[i - 1].
   void (*running_sum)(uint64_t *values);

@@ -253,27 +253,46 @@ uint64_t SingleCode(const PackedVector &vector, uint32_t row) noexcept {
   return code & LowBits(width);
 }
 
+namespace {
+
+/// Decodes differences in 32-bit lanes; false when the patched codes need more.
+bool DecodeNarrowDelta(const PackedVector &vector, const std::byte *words, const Patches &patches,
+                       uint64_t *out) noexcept {
+  if (vector.width > kMaxLane32Width) return false;
+  uint64_t highs[kVectorSize];
+  int64_t min = 0;
+  int64_t max = 0;
+  for (uint32_t i = 0; i < patches.count; i++) {
+    highs[i] = UnZigZag(ReadBits(patches.highs, i, patches.high_width));
+    const auto high = static_cast<int64_t>(highs[i]);
+    min = std::min(min, high);
+    max = std::max(max, high);
+  }
+  // Codes count from the lowest patched one: none is negative then.
+  const uint64_t range = static_cast<uint64_t>(max) - static_cast<uint64_t>(min);
+  if (range >= uint64_t{1} << (kMaxLane32Width - vector.width)) return false;
+  alignas(64) uint32_t codes[kVectorSize];
+  Kernels().unpack[vector.width](words, codes);
+  const uint64_t shift = (uint64_t{0} - static_cast<uint64_t>(min)) << vector.width;
+  if (shift != 0)
+    for (uint32_t &code : codes) code += static_cast<uint32_t>(shift);
+  for (uint32_t i = 0; i < patches.count; i++)
+    codes[patches.positions[i]] += static_cast<uint32_t>(highs[i] << vector.width);
+  Kernels().delta_sum(codes, vector.base, vector.delta_base - shift, out);
+  return true;
+}
+
+}  // namespace
+
 Status DecodeVector(const PackedVector &vector, int64_t *out) noexcept {
   const KernelTable &kernels = Kernels();
   alignas(64) std::byte buffer[kVectorSize * sizeof(uint64_t)];
   const std::byte *words = WholeWords(vector, buffer);
   auto *values = reinterpret_cast<uint64_t *>(out);
-  if (vector.exceptions.empty()) {
-    if (!vector.delta) {
-      kernels.unpack_for[vector.width](words, vector.base, values);
-    } else if (vector.width <= kMaxLane32Width) {
-      alignas(64) uint32_t codes[kVectorSize];
-      kernels.unpack[vector.width](words, codes);
-      kernels.delta_sum(codes, vector.base, vector.delta_base, values);
-    } else {
-      kernels.unpack_for[vector.width](words, vector.delta_base, values);
-      values[0] = vector.base;
-      kernels.running_sum(values);
-    }
-    return Status::Ok();
-  }
   Patches patches;
-  TSEXT_RETURN_IF_ERROR(ReadPatches(vector, patches));
+  if (!vector.exceptions.empty()) TSEXT_RETURN_IF_ERROR(ReadPatches(vector, patches));
+  if (vector.delta && DecodeNarrowDelta(vector, words, patches, values)) return Status::Ok();
+
   kernels.unpack_for[vector.width](words, vector.delta ? vector.delta_base : vector.base, values);
   for (uint32_t i = 0; i < patches.count; i++) {
     values[patches.positions[i]] += UnZigZag(ReadBits(patches.highs, i, patches.high_width))
