@@ -18,10 +18,12 @@ extern "C" {
 namespace tsext::pg {
 namespace {
 
-// Chunks with fewer rows are not worth a segment: compaction gathers them with later ones.
-constexpr int32_t kLeastRows = 4096;
-// In the middle of a statement more rows of the same chunk will come.
-constexpr int32_t kLeastRowsMidway = 30720;
+// Chunks with fewer rows and bytes are not worth a segment: compaction gathers them with later
+// ones.
+constexpr int64_t kLeastRows = 4096;
+constexpr int64_t kLeastBytes = int64_t{16} * 1024 * 1024;
+// In the middle of a statement more rows of the same chunk will come: so many times more are asked.
+constexpr int32_t kMidwayFactor = 8;
 
 constexpr int kHotBatchRows = 1000;
 constexpr size_t kHotBatchBytes = size_t{256} * 1024;
@@ -87,6 +89,15 @@ void AppendHotRow(BulkWriter *writer, TupleTableSlot *row) {
     FlushHotRows(writer);
 }
 
+/// Rows that are worth a segment: wide rows are sooner.
+int32_t LeastRows(const BulkWriter *writer) {
+  const int64_t rows = RowBufferRows(writer->buffer);
+  if (rows == 0) return kLeastRows;
+  const int64_t row_bytes = static_cast<int64_t>(RowBufferMemory(writer->buffer)) / rows;
+  return static_cast<int32_t>(
+      std::clamp<int64_t>(kLeastBytes / std::max<int64_t>(row_bytes, 1), 1, kLeastRows));
+}
+
 WriteSegmentsResult Write(BulkWriter *writer, int32_t minimum_rows) {
   WriteSegmentsOptions how;
   how.cid = writer->options.cid;
@@ -114,10 +125,10 @@ void AppendLeftRows(BulkWriter *writer, const WriteSegmentsResult &result) {
 /// Makes room: writes chunks with many rows; the others' rows stay, if that makes room.
 void FlushMidway(BulkWriter *writer) {
   const MemoryContext old_context = MemoryContextSwitchTo(writer->context);
-  for (const int32_t minimum_rows : {kLeastRowsMidway, kLeastRows}) {
-    WriteSegmentsResult result = Write(writer, minimum_rows);
+  for (const int32_t factor : {kMidwayFactor, 1}) {
+    WriteSegmentsResult result = Write(writer, LeastRows(writer) * factor);
     const bool is_enough = result.left_count <= RowBufferRows(writer->buffer) / 2;
-    if (!is_enough && minimum_rows == kLeastRows) {
+    if (!is_enough && factor == 1) {
       AppendLeftRows(writer, result);
       result.left_count = 0;
     }
@@ -162,7 +173,7 @@ void BulkWriterAppend(BulkWriter *writer, TupleTableSlot *slot) {
 
 void BulkWriterFinish(BulkWriter *writer) {
   const MemoryContext old_context = MemoryContextSwitchTo(writer->context);
-  const WriteSegmentsResult result = Write(writer, kLeastRows);
+  const WriteSegmentsResult result = Write(writer, LeastRows(writer));
   AppendLeftRows(writer, result);
   FlushHotRows(writer);
   RowBufferReset(writer->buffer);

@@ -31,7 +31,8 @@ BulkWriter *BulkWriterCreate(Relation relation, const BulkWriterOptions &options
                              MemoryContext parent);
 /// Adds a row. Writes segments when tsext.bulk_memory is used up.
 void BulkWriterAppend(BulkWriter *writer, TupleTableSlot *slot);
-/// Writes everything: chunks of 4,096 rows and more as segments, other rows to the hot heap.
+/// Writes everything: chunks of 4,096 rows (16 MB, when rows are wide) and more as segments, other
+/// rows to the hot heap.
 void BulkWriterFinish(BulkWriter *writer);
 void BulkWriterDestroy(BulkWriter *writer);
 
