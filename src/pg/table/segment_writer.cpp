@@ -26,10 +26,10 @@ extern "C" {
 namespace tsext::pg {
 namespace {
 
-// Bounds of what one segment may take in memory while it is encoded.
-constexpr size_t kGatherLimit = size_t{48} * 1024 * 1024;  // bytes of gathered columns
-constexpr size_t kPayloadLimit =
-    size_t{256} * 1024 * 1024;  // bytes of strings that are not in a dictionary
+// Bounds of what one segment may take in memory while it is encoded: bytes of gathered columns, and
+// of strings that are not in a dictionary (the encoder holds them twice more).
+constexpr size_t kGatherLimit = size_t{48} * 1024 * 1024;
+constexpr size_t kPayloadLimit = size_t{24} * 1024 * 1024;
 // A dictionary much larger than a segment is cut down to the values the segment has.
 constexpr uint32_t kLargeDictionary = 16384;
 
