@@ -138,6 +138,26 @@ TEST(Segment, CodesAndBytesGiveTheSameSegment) {
   }
 }
 
+TEST(Segment, ColumnOfNullsNeedsNoValues) {
+  for (int type = 1; type <= 12; type++) {
+    std::vector<OwnedColumn> columns;
+    columns.push_back(
+        MakeColumn(static_cast<PhysicalType>(type), 1500, Shape::kDistinct, NullPattern::kAll));
+    SegmentColumn column{1, columns[0].View()};
+    column.values.integers = {};
+    column.values.doubles = {};
+    column.values.floats = {};
+    column.values.bytes = {};
+    SegmentInput input;
+    input.attribute_count = 1;
+    input.time_attribute = IsInteger(columns[0].type) ? 1 : 0;
+    input.columns = {&column, 1};
+    ByteBuffer segment;
+    ASSERT_TRUE(WriteSegment(input, segment).ok());
+    ExpectColumns(segment, columns);
+  }
+}
+
 TEST(Segment, HeaderFieldsComeBack) {
   std::vector<OwnedColumn> columns;
   for (int i = 0; i < 4; i++)
