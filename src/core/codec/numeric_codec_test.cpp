@@ -57,7 +57,7 @@ bool ComesBack(const std::vector<std::string> &values, Level level = Level::kHot
   return true;
 }
 
-// What a server stores, read off pages: select pageinspect's heap_page_item_attrs.
+// Written by hand after the description of the form in numeric_codec.cpp.
 TEST(NumericCodec, KnownBytes) {
   EXPECT_EQ(NumericBytes("0"), Words({0x8000}));
   EXPECT_EQ(NumericBytes("0.00"), Words({0x8100}));
