@@ -95,6 +95,7 @@ std::vector<double> Doubles(const std::vector<Fields> &rows, size_t field, doubl
 
 std::vector<int64_t> Integers(const std::vector<Fields> &rows, size_t field, int64_t factor = 1) {
   std::vector<int64_t> values;
+  values.reserve(rows.size());
   for (const Fields &row : rows)
     if (row.size() > field && !IsNull(row[field]))
       values.push_back(std::strtoll(row[field].c_str(), nullptr, 10) * factor);
@@ -103,6 +104,7 @@ std::vector<int64_t> Integers(const std::vector<Fields> &rows, size_t field, int
 
 std::vector<int64_t> Times(const std::vector<Fields> &rows, size_t field) {
   std::vector<int64_t> values;
+  values.reserve(rows.size());
   for (const Fields &row : rows) values.push_back(ParseTime(row[field]));
   return values;
 }

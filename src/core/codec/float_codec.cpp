@@ -314,6 +314,7 @@ Status FloatStream<T>::Open(ByteSpan bytes, uint32_t count) {
       return low_.Open(bytes.subspan(1 + reader.position()), count);
     }
     case FloatLayout::kDictionary:
+      // NOLINTNEXTLINE(bugprone-branch-clone): alike only when T is float
       return narrow_ ? OpenDictionary<float>(bytes.subspan(1), count)
                      : OpenDictionary<T>(bytes.subspan(1), count);
   }

@@ -69,7 +69,7 @@ uint32_t DistinctCounter::Estimate(uint32_t values) const noexcept {
   if (values == 0 || marked == 0) return 0;
   if (marked == kBits) return values;
   const double estimate = kBits * std::log(double{kBits} / (kBits - marked));
-  return std::clamp(static_cast<uint32_t>(estimate + 0.5), 1u, values);
+  return std::clamp(static_cast<uint32_t>(std::llround(estimate)), 1u, values);
 }
 
 int CompareBytes(ByteView left, ByteView right) noexcept {
