@@ -12,6 +12,7 @@ $node->init;
 $node->append_conf('postgresql.conf', q{
 restart_after_crash = off
 tsext.compact_background = off
+tsext.cold_after = -1
 autovacuum = off
 max_prepared_transactions = 5
 fsync = off

@@ -67,7 +67,7 @@ my ($status, $out, $err) = $standby->psql('postgres', q{SELECT tsext.compact('s'
 like($err, qr/during recovery/, 'compaction is refused on a standby');
 $node->stop('immediate');
 $standby->promote;
-ok($standby->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'tsext compaction'}), 'a promoted standby gets its worker');
+ok($standby->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'tsext compaction' AND datname = 'postgres'}), 'a promoted standby gets its worker');
 is($standby->safe_psql('postgres', 'SELECT count(*), sum(v) FROM s'), '10000|50005000', 'and has all rows');
 $standby->stop;
 done_testing();
