@@ -135,7 +135,9 @@ void VacuumRelation(void *argument) {
   params.truncate =
       VACOPTVALUE_DISABLED;  // truncation would take AccessExclusiveLock after every compaction
   params.nworkers = -1;
-  vacuum(static_cast<List *>(argument), &params, GetAccessStrategy(BAS_VACUUM), true);
+  // No strategy of ours: it would lie in this transaction's memory, and vacuum() makes transactions
+  // of its own.
+  vacuum(static_cast<List *>(argument), &params, nullptr, true);
 }
 
 void Vacuum(Worker *worker, Oid relation) {
