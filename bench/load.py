@@ -6,7 +6,7 @@ from common import (DuckDB, ROWS_100_HOSTS, TAGS, WORK, cpu_columns, cpu_csv, cp
 
 REPEATS = int(os.environ.get("TSEXT_BENCH_REPEATS", "3"))
 SECONDS = os.environ.get("TSEXT_BENCH_SECONDS", "8")
-CHECK = "SELECT count(*), sum(usage_user), min(usage_guest_nice), max(time) FROM {}"
+CHECK = "SELECT count(*), sum(round(usage_user * 1000)::bigint), min(usage_guest_nice), max(time) FROM {}"
 
 
 def wal(s):
@@ -122,7 +122,7 @@ def measure_compaction(csv):
             rates.append(ROWS_100_HOSTS / (time.monotonic() - start))
             cpus.append(cpu_seconds(pid) - cpu)
             require_equal(level, s.get(CHECK.format("compacted")), expected)
-            left = s.get("SELECT sum(hot_rows) FROM tsext.tables WHERE relation = 'compacted'::regclass")
+            left = ROWS_100_HOSTS - int(s.get("SELECT cold_rows FROM tsext.tables WHERE table_name = 'compacted'"))
             s.close()
         found.append([level, round(median(rates)), median(cpus), left])
     show("tsext.compact() of the same rows, one backend", ["", "rows/s", "CPU s", "rows left hot"], found)

@@ -4,7 +4,7 @@ import os, subprocess, sys
 from common import (DuckDB, METRICS, ROWS_100_HOSTS, TOP, WORK, cpu_columns, cpu_csv, directory_bytes, fresh_database, median, require_equal, segment_bytes,
                     segment_count, show, table_bytes)
 
-CHECK = "SELECT count(*), sum(usage_user), min(usage_guest_nice), max(time) FROM {}"
+CHECK = "SELECT count(*), sum(round(usage_user * 1000)::bigint), min(usage_guest_nice), max(time) FROM {}"
 
 
 def on_disk(s, table, before):
@@ -32,13 +32,12 @@ def cpu_table(s, values, rows):
         s.get(call)
         require_equal(name, s.get(CHECK.format("cpu")), expected)
         found.append(stage(s, "cpu", f"tsext compacted to {name}", before, rows))
-        columns = s.get("SELECT column_name, codecs, bits_per_value FROM tsext.columns WHERE table_name = 'cpu' ORDER BY bits_per_value DESC NULLS LAST") if values == "dec" else None
+        if values == "dec":
+            show_metrics(s, name, rows)
         s.get("VACUUM FULL cpu")
         s.get("VACUUM tsext.segment")
         require_equal(name, s.get(CHECK.format("cpu")), expected)
         found.append(stage(s, "cpu", f"… {name}, files rewritten (VACUUM FULL)", before, rows))
-        if columns:
-            print(columns)
     found.append(["heap, no index", table_bytes(s, "cpu_heap") / rows, "", "", table_bytes(s, "cpu_heap")])
     duck = DuckDB("size.duckdb")
     duck.get(f"CREATE TABLE cpu ({cpu_columns('timestamp')})")
@@ -48,10 +47,14 @@ def cpu_table(s, values, rows):
     size = duck.file.stat().st_size
     found.append(["DuckDB", size / rows, "", "", size])
     show(f"TSBS cpu-only, 100 hosts, 3 days, {rows:,} rows, 21 columns, values {values}", ["", "bytes/row on disk", "segments' bytes/row", "segments", "bytes on disk"], found)
-    if values != "dec":
-        return
-    text = s.get("SELECT sum(bytes) FROM tsext.columns WHERE relation = 'cpu'::regclass AND column_name IN (" + ", ".join(f"'{m}'" for m in METRICS) + ")")
-    print(f"\nmetric columns, COLD: {int(text) / rows / len(METRICS):.3f} bytes a value")
+
+
+def show_metrics(s, name, rows):
+    metrics = ", ".join(f"'{m}'" for m in METRICS)
+    lines = s.get(f"SELECT column_name, codecs, bytes::float8 / {rows} FROM tsext.columns WHERE table_name = 'cpu' AND column_name IN ({metrics}) ORDER BY 3")
+    found = [line.split("|") for line in lines.splitlines()]
+    show(f"Decimals, {name}: bytes a value", ["column", "codecs", "bytes a value"],
+         [[column, codecs, f"{float(size):.3f}"] for column, codecs, size in found] + [["mean", "", f"{sum(float(f[2]) for f in found) / len(METRICS):.3f}"]])
 
 
 def ten_years(s):
