@@ -200,6 +200,20 @@ class Round:
             return                            # refused: such a snapshot could not see the rows it moves as they were
         self.alone(self.random.choice(["SELECT tsext.compact('t')"] * 3 + ["SELECT tsext.compact('t', level => 'cold')", "SELECT tsext.compact('t', level => 'hot')"]))
 
+    def move_chunks(self):
+        """Makes some chunks hot or cold again."""
+        if self.in_transaction:
+            return
+        call = self.random.choice(["decompress_chunk(c)", "decompress_chunk(c)", "compress_chunk(c)"])
+        self.alone(f"SELECT count({call}) FROM (SELECT c FROM show_chunks('t') c ORDER BY c LIMIT {self.random.randint(1, 3)}) s")
+
+    def change_options(self):
+        r = self.random
+        hours = r.choice([6, 24, 48])
+        interval = f"{hours * 3600}::bigint" if self.time_type == "bigint" else f"interval '{max(hours, 24) if self.time_type == 'date' else hours} hours'"
+        self.fixed_days = self.fixed_days and hours == 24
+        self.alone(f"SELECT tsext.set_options('t', " + r.choice([f"chunk_interval => {interval}", "segment_by => '{tag}'", "segment_by => '{}'"]) + ")")
+
     def drop_chunks(self):
         if not self.fixed_days or self.in_transaction:
             return
@@ -240,8 +254,21 @@ class Round:
         if self.in_transaction:
             return
         self.end_reader()
-        if self.random.random() < 0.5:
+        choice = self.random.random()
+        if choice < 0.4:
             self.alone("VACUUM FULL t")
+            return
+        if choice < 0.7:
+            self.alone("CREATE INDEX t_id ON t (id)")
+            self.alone("CLUSTER t USING t_id")
+            self.compare("clustered, with an index")
+            if self.random.random() < 0.5:
+                self.alone("DROP INDEX t_id")
+            else:
+                self.alone(self.random.choice(["REINDEX TABLE t", "REINDEX TABLE CONCURRENTLY t"]))
+                self.compact()
+                self.compare("with an index")
+                self.alone("DROP INDEX t_id")
             return
         self.alone("ALTER TABLE t SET ACCESS METHOD heap")
         self.compare("as a heap")
@@ -353,7 +380,7 @@ class Round:
 
     def play(self):
         self.create()
-        menu = [(self.insert, 6), (self.copy, 5), (self.insert_select, 2), (self.update, 5), (self.delete, 4), (self.lock_rows, 1), (self.compact, 7), (self.drop_chunks, 1),
+        menu = [(self.insert, 6), (self.copy, 5), (self.insert_select, 2), (self.update, 5), (self.delete, 4), (self.lock_rows, 1), (self.compact, 7), (self.drop_chunks, 1), (self.move_chunks, 1), (self.change_options, 0.7),
                 (self.truncate, 0.3), (self.add_column, 1), (self.drop_column, 0.5), (self.rewrite, 0.5), (self.vacuum, 1), (self.change_settings, 2),
                 (self.rolled_back, 2), (self.transaction, 3), (self.start_reader, 1), (self.check_reader, 1)]
         choices, weights = zip(*menu)
