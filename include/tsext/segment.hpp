@@ -38,10 +38,12 @@ struct SegmentSection {
 ///
 /// value_id:        identity given by the store; kept in the header and checked by readers.
 /// attribute_count: the table's natts when written; attributes above it are "missing" to readers
-/// (ADD COLUMN). columns:         every attribute that is not dropped; at least one; all with the
-/// same count. sort_key:        attribute numbers the rows are sorted by (segment-by columns, then
-/// time); may be empty. time_attribute:  the time column (an integer class), 0 = none; rows of
-/// equal time keep their order.
+///                  (ADD COLUMN).
+/// columns:         every attribute that is not dropped; at least one; all with the same count.
+/// sort_key:        attribute numbers the rows are sorted by (segment-by columns, then time); may
+///                  be empty.
+/// time_attribute:  the time column (an integer class), 0 = none; rows of equal time keep their
+///                  order.
 /// sections:        further parts of the head, of distinct types; may be empty.
 struct SegmentInput {
   uint32_t value_id = 0;
@@ -74,10 +76,12 @@ struct Statistic {
 };
 
 /// What the footer says of one column (block). The order of floats is PostgreSQL's: NaN greatest,
-/// -0 = 0. min, max: over the non-NULL values of the integer, float and text classes. sum: integer
-/// classes (exact, 128 bits) and floats (in row order, plain doubles). first, last: value of the
-/// first/last non-NULL row by time (the earliest and latest of equal times in row order) for
-/// integer and float classes, with their times.
+/// -0 = 0.
+///
+/// min, max:    over the non-NULL values of the integer, float and text classes.
+/// sum:         integer classes (exact, 128 bits) and floats (in row order, plain doubles).
+/// first, last: value of the first/last non-NULL row by time (the earliest and latest of equal
+///              times in row order) for integer and float classes, with their times.
 struct ColumnFooter {
   ColumnFooter() = default;
   explicit ColumnFooter(std::pmr::memory_resource *memory)

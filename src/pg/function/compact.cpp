@@ -194,6 +194,16 @@ TSEXT_FUNCTION(tsext_drop_chunks) {
                            RelationGetRelationName(relation)),
                     errhint("Use DELETE, which checks the referencing rows.")));
   }
+  // Segments of a table that may have none any more (it was published meanwhile): nobody downstream
+  // would hear of it.
+  if (const char *reason = StaysHotBecause(relation);
+      reason != nullptr && HasSegments(relation->rd_rel->reltoastrelid, nullptr)) {
+    ereport(ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+             errmsg("cannot drop compressed chunks of \"%s\"", RelationGetRelationName(relation)),
+             errdetail("The table stays hot: %s.", reason),
+             errhint("Make its rows hot with decompress_chunk() first.")));
+  }
   InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
   DroppedState state{reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo), relation,
                      options->time_type, !PG_ARGISNULL(3) && PG_GETARG_BOOL(3)};

@@ -5,6 +5,7 @@
 
 #include "pg/table/cold_scan.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -141,6 +142,7 @@ struct ColdScan {
   SegmentReader *reader;         // nullptr until there is a segment to read
   SegmentRow *segments;
   int segment_count;
+  int64_t from, to;  // times the caller is interested in
   pg_atomic_uint32 *cursor;
   const Bitmapset *attributes;
   // How rows look to the caller, a copy of the first slot's descriptor; nullptr until then. ALTER
@@ -156,6 +158,8 @@ struct ColdScan {
   int64_t row;              // of the row last handed out
   uint32_t vector;          // the one whose values are in the columns, or kNoVector
   const uint64_t *deleted;  // bitmap of the segment's deleted rows, or nullptr
+  int time_column;          // of the segment, when vectors can be passed by for their times; or -1
+  int64_t met_vector;       // the last one whose times were looked at, -1: none
 };
 
 namespace {
@@ -209,8 +213,25 @@ bool NextSegment(ColdScan *scan, ScanDirection direction) {
   // DELETE are refused), so no segment has any: their bitmap will be read from tsext.tombstone
   // here.
   scan->deleted = nullptr;
+  const SegmentHead &head = SegmentReaderHead(scan->reader);
+  const bool reaches_out = segment->tmin < scan->from || segment->tmax > scan->to;
+  scan->time_column = reaches_out ? head.FindColumn(head.time_attribute()) : -1;
+  scan->met_vector = -1;
   scan->row = ScanDirectionIsForward(direction) ? -1 : segment->nrows;
   return true;
+}
+
+/// Whether no row of the vector that `row` lies in has a time that the caller wants.
+bool IsOutOfTime(ColdScan *scan, int64_t row) {
+  const int64_t vector = row / kVectorSize;
+  if (scan->time_column < 0 || vector == scan->met_vector) return false;
+  const VectorFooter footer =
+      SegmentReaderHead(scan->reader)
+          .Vector(static_cast<uint32_t>(scan->time_column), static_cast<uint32_t>(vector));
+  if (footer.has_range && (footer.max_integer < scan->from || footer.min_integer > scan->to))
+    return true;
+  scan->met_vector = vector;
+  return false;
 }
 
 bool IsDeleted(const ColdScan *scan, int64_t row) {
@@ -234,6 +255,14 @@ bool NextRow(ColdScan *scan, ScanDirection direction) {
     while (scan->row < 0 || scan->row >= scan->segments[scan->segment].nrows) {
       if (!NextSegment(scan, direction)) return false;
       scan->row += step;
+    }
+    if (IsOutOfTime(scan, scan->row)) {
+      // To the vector's last row in this direction; the step from there leaves it.
+      const int64_t first = scan->row / kVectorSize * kVectorSize;
+      scan->row =
+          step > 0 ? std::min<int64_t>(first + kVectorSize, scan->segments[scan->segment].nrows) - 1
+                   : first;
+      continue;
     }
     if (!IsDeleted(scan, scan->row)) return true;
   }
@@ -297,6 +326,8 @@ ColdScan *ColdScanBegin(Relation relation, Snapshot snapshot, const Bitmapset *a
   scan->context = own;
   scan->vector_context = AllocSetContextCreate(own, "tsext vectors", ALLOCSET_DEFAULT_SIZES);
   scan->row_context = AllocSetContextCreate(own, "tsext row", ALLOCSET_DEFAULT_SIZES);
+  scan->from = from;
+  scan->to = to;
   scan->cursor = cursor;
   scan->segment = -1;
   scan->vector = kNoVector;

@@ -22,10 +22,13 @@ struct ColdScan;
 /// Starts a scan over the segments of `relation` that `snapshot` sees.
 ///
 /// attributes: attribute numbers to decode (others come out NULL); NULL = all that are not dropped
-/// (an empty Bitmapset is NULL, too: {0} decodes nothing). from, to:   only segments whose time
-/// range meets [from, to]; rows are not filtered. cursor:     shared by the participants of a
-/// parallel scan: each takes the next segment of the common list; or NULL. Memory lives in a child
-/// of `context`.
+///             (an empty Bitmapset is NULL, too: {0} decodes nothing).
+/// from, to:   segments and vectors whose times do not meet [from, to] are passed by; the rows of
+///             the others are not filtered.
+/// cursor:     shared by the participants of a parallel scan: each takes the next segment of the
+///             common list; or NULL.
+///
+/// Memory lives in a child of `context`.
 ColdScan *ColdScanBegin(Relation relation, Snapshot snapshot, const Bitmapset *attributes,
                         int64_t from, int64_t to, pg_atomic_uint32 *cursor, MemoryContext context);
 /// Stores the next row in `slot` as a virtual tuple with its virtual tuple id in tts_tid; false and
