@@ -40,6 +40,26 @@ SET tsext.bulk_memory = '1MB';
 CREATE TABLE little_memory USING tsext AS SELECT * FROM source;
 RESET tsext.bulk_memory;
 SELECT difference('little_memory', 'source'), cold_rows('little_memory') > 10000 AS is_cold;
+-- A parallel query lets nothing but rows of the heap be written: rows that do not fit into memory wait.
+SET tsext.bulk_memory = '512kB';
+SET work_mem = '64kB';
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET max_parallel_workers_per_gather = 2;
+ALTER TABLE source SET (parallel_workers = 2);
+EXPLAIN (COSTS OFF) CREATE TABLE out_of_parallel USING tsext AS SELECT * FROM source;
+CREATE TABLE out_of_parallel USING tsext AS SELECT * FROM source;
+CREATE MATERIALIZED VIEW parallel_view USING tsext AS SELECT * FROM source;
+REFRESH MATERIALIZED VIEW parallel_view;
+ALTER TABLE source RESET (parallel_workers);
+RESET max_parallel_workers_per_gather;
+RESET parallel_tuple_cost;
+RESET parallel_setup_cost;
+RESET work_mem;
+RESET tsext.bulk_memory;
+SELECT difference('out_of_parallel', 'source'), cold_rows('out_of_parallel') > 0 AS is_cold,
+  difference('parallel_view', 'source'), cold_rows('parallel_view') > 0 AS view_is_cold;
+DROP MATERIALIZED VIEW parallel_view;
 SET tsext.enable_bulk = off;
 CREATE TABLE off USING tsext AS SELECT * FROM source;
 RESET tsext.enable_bulk;

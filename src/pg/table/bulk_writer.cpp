@@ -10,9 +10,11 @@
 
 extern "C" {
 #include "access/heapam.h"
+#include "access/xact.h"
 #include "executor/executor.h"
 #include "pgstat.h"
 #include "storage/predicate.h"
+#include "utils/tuplestore.h"
 }
 
 namespace tsext::pg {
@@ -37,6 +39,8 @@ struct BulkWriter {
   TableOptions *table_options;
   RowBuffer *buffer;
   size_t memory_limit;
+  // Rows behind those of a full buffer while a parallel query gives them; nullptr: none.
+  Tuplestorestate *waiting;
   // Rows for the hot heap.
   BulkInsertState insert_state;
   TupleTableSlot *slots[kHotBatchRows];
@@ -122,6 +126,17 @@ void AppendLeftRows(BulkWriter *writer, const WriteSegmentsResult &result) {
   ExecClearTuple(writer->row_slot);
 }
 
+/// Keeps a row for BulkWriterFinish. In parallel mode (CREATE TABLE AS over a parallel query)
+/// nothing may be written but rows of the heap: neither sequences nor commands advance.
+void AppendWaitingRow(BulkWriter *writer, TupleTableSlot *slot) {
+  if (writer->waiting == nullptr) {
+    const MemoryContext old_context = MemoryContextSwitchTo(writer->context);
+    writer->waiting = tuplestore_begin_heap(false, false, work_mem);
+    MemoryContextSwitchTo(old_context);
+  }
+  tuplestore_puttupleslot(writer->waiting, slot);
+}
+
 /// Makes room: writes chunks with many rows; the others' rows stay, if that makes room.
 void FlushMidway(BulkWriter *writer) {
   const MemoryContext old_context = MemoryContextSwitchTo(writer->context);
@@ -140,6 +155,21 @@ void FlushMidway(BulkWriter *writer) {
     if (is_enough) break;
   }
   MemoryContextSwitchTo(old_context);
+}
+
+/// Takes the rows that had to wait.
+void AppendWaitingRows(BulkWriter *writer) {
+  Tuplestorestate *waiting = writer->waiting;
+  if (waiting == nullptr) return;
+  writer->waiting = nullptr;
+  TupleTableSlot *slot =
+      MakeSingleTupleTableSlot(RelationGetDescr(writer->relation), &TTSOpsMinimalTuple);
+  while (tuplestore_gettupleslot(waiting, true, false, slot)) {
+    CHECK_FOR_INTERRUPTS();
+    BulkWriterAppend(writer, slot);
+  }
+  ExecDropSingleTupleTableSlot(slot);
+  tuplestore_end(waiting);
 }
 
 }  // namespace
@@ -167,11 +197,18 @@ void BulkWriterAppend(BulkWriter *writer, TupleTableSlot *slot) {
     AppendHotRow(writer, slot);
     return;
   }
+  if (unlikely(RowBufferMemory(writer->buffer) > writer->memory_limit)) {
+    if (IsInParallelMode()) {
+      AppendWaitingRow(writer, slot);
+      return;
+    }
+    FlushMidway(writer);
+  }
   RowBufferAppend(writer->buffer, slot);
-  if (unlikely(RowBufferMemory(writer->buffer) > writer->memory_limit)) FlushMidway(writer);
 }
 
 void BulkWriterFinish(BulkWriter *writer) {
+  AppendWaitingRows(writer);
   const MemoryContext old_context = MemoryContextSwitchTo(writer->context);
   const WriteSegmentsResult result = Write(writer, LeastRows(writer));
   AppendLeftRows(writer, result);
