@@ -153,6 +153,18 @@ SELECT failure(c) FROM unnest(ARRAY[
   $$SELECT show_chunks('timeless', newer_than => interval '1 day')$$
 ]) c;
 
+-- Nothing that changes rows or options runs in a read-only transaction.
+SET default_transaction_read_only = on;
+SELECT failure(c) FROM unnest(ARRAY[
+  $$SELECT drop_chunks('cpu', older_than => timestamptz '2100-01-01')$$,
+  $$SELECT tsext.compact('cpu')$$,
+  $$SELECT compress_chunk('cpu@2024-01-15 00:00:00+00')$$,
+  $$SELECT decompress_chunk('cpu@2024-01-16 00:00:00+00')$$,
+  $$SELECT tsext.set_options('cpu', chunk_interval => interval '2 days')$$,
+  $$SELECT set_chunk_time_interval('cpu', interval '2 days')$$
+]) c;
+RESET default_transaction_read_only;
+
 ALTER SYSTEM RESET tsext.compact_background;
 SELECT pg_reload_conf();
 DROP SCHEMA chunks_test, "a@b" CASCADE;

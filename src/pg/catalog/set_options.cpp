@@ -192,6 +192,7 @@ void CheckOptions(Relation relation, const Label *label) {
 }
 
 void ChangeOptions(Relation relation, const OptionChanges *changes) {
+  PreventCommandIfReadOnly("a change of table options");
   const Oid relation_id = RelationGetRelid(relation);
   LockLabel(relation_id, LabelLock::kWait);
   Label *label = ReadLabel(relation_id);

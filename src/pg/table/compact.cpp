@@ -278,6 +278,7 @@ CompactResult CompactRelation(Relation relation, const CompactRequest &request) 
 
 Relation OpenForCompaction(Oid relation_id, const char *operation) {
   PreventCommandDuringRecovery(operation);
+  PreventCommandIfReadOnly(operation);
   if (IsolationUsesXactSnapshot()) {
     ereport(ERROR,
             (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
