@@ -1,5 +1,7 @@
 #include "pg/base/transaction.hpp"
 
+#include "pg/base/boundary.hpp"
+
 extern "C" {
 #include "access/xact.h"
 #include "pgstat.h"
@@ -19,7 +21,8 @@ bool Run(void (*body)(void *state), void *state, bool with_snapshot) {
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();
     if (with_snapshot) PushActiveSnapshot(GetTransactionSnapshot());
-    body(state);
+    // A C++ exception must not pass PG_TRY: it would leave the error stack pointing here.
+    Enter([&] { body(state); });
     if (with_snapshot) PopActiveSnapshot();
     CommitTransactionCommand();
     succeeded = true;

@@ -4,7 +4,7 @@ CREATE TABLE tsext.chunk_hold (
   chunk_start int8 NOT NULL,
   chunk_end int8 NOT NULL,
   CONSTRAINT chunk_hold_pkey PRIMARY KEY (store, chunk_start)
-);
+) USING heap;
 COMMENT ON TABLE tsext.chunk_hold IS 'chunks that decompress_chunk() keeps hot (internal)';
 CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.chunk_hold
   FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();

@@ -20,8 +20,9 @@ namespace tsext::pg {
 
 namespace {
 
-// Rows a heap_multi_insert takes at once.
-constexpr int kInsertBatch = 500;
+// What a heap_multi_insert takes at once.
+constexpr int kInsertBatchRows = 500;
+constexpr size_t kInsertBatchBytes = size_t{1} << 20;
 
 /// Directory rows of chunks inside [from, until).
 SegmentRow *SegmentsInside(Oid store, int64_t from, int64_t until, int *count) {
@@ -61,10 +62,12 @@ class HotWriter {
   void Append(TupleTableSlot *row) {
     MemoryContext caller = MemoryContextSwitchTo(memory_);
     TupleTableSlot *slot = slots_[count_++];
-    ExecForceStoreHeapTuple(ExecCopySlotHeapTuple(row), slot, false);
+    const HeapTuple tuple = ExecCopySlotHeapTuple(row);
+    bytes_ += tuple->t_len;
+    ExecForceStoreHeapTuple(tuple, slot, false);
     slot->tts_tableOid = RelationGetRelid(relation_);
     MemoryContextSwitchTo(caller);
-    if (count_ == kInsertBatch) Flush();
+    if (count_ == kInsertBatchRows || bytes_ >= kInsertBatchBytes) Flush();
   }
 
   void Finish() {
@@ -79,6 +82,8 @@ class HotWriter {
  private:
   void Flush() {
     if (count_ == 0) return;
+    // heap_multi_insert leaves memory behind, of toasted rows as much as they have.
+    MemoryContext caller = MemoryContextSwitchTo(memory_);
     heap_multi_insert(relation_, slots_, count_, GetCurrentCommandId(true), 0, bulk_);
     for (int i = 0; i < count_; i++) {
       if (result_->ri_NumIndices > 0) {
@@ -88,6 +93,8 @@ class HotWriter {
       ExecClearTuple(slots_[i]);
     }
     count_ = 0;
+    bytes_ = 0;
+    MemoryContextSwitchTo(caller);
     MemoryContextReset(memory_);
     CHECK_FOR_INTERRUPTS();
   }
@@ -97,8 +104,9 @@ class HotWriter {
   ResultRelInfo *result_;
   BulkInsertState bulk_;
   MemoryContext memory_;
-  TupleTableSlot *slots_[kInsertBatch];
+  TupleTableSlot *slots_[kInsertBatchRows];
   int count_ = 0;
+  size_t bytes_ = 0;
 };
 
 void DeleteHotRows(Relation relation, ChunkMap *map, int64_t from, int64_t until) {
