@@ -429,7 +429,9 @@ void UnpackAlp(unsigned width, const std::byte *words, double base, AlpScale sca
   Kernels().unpack_alp[width](words, base, scale, out);
 }
 void UnpackAlp(unsigned width, const std::byte *words, double base, AlpScale scale, float *out) {
-  Kernels().unpack_alp_float[width](words, base, scale, out);
+  alignas(64) uint32_t codes[kVectorSize];
+  Kernels().unpack[width](words, codes);
+  Kernels().alp_codes_float(codes, base, scale, out);
 }
 void ConvertAlp(const int64_t *integers, AlpScale scale, double *out) {
   Kernels().alp(integers, scale, out);

@@ -38,9 +38,8 @@ struct KernelTable {
   /// double(base + code) * factor * inverse; exact when base and base + code are within +-2^51.
   void (*unpack_alp[kMaxLane32Width + 1])(const std::byte *packed, double base, AlpScale scale,
                                           double *out);
-  /// The same, rounded to single precision.
-  void (*unpack_alp_float[kMaxLane32Width + 1])(const std::byte *packed, double base,
-                                                AlpScale scale, float *out);
+  /// The same of unpacked codes, rounded to single precision.
+  void (*alp_codes_float)(const uint32_t *codes, double base, AlpScale scale, float *out);
 
   /// out[i] = first + the sum of base + codes[j] for 0 < j <= i; codes[0] does not matter.
   void (*delta_sum)(const uint32_t *codes, uint64_t first, uint64_t base, uint64_t *out);

@@ -85,7 +85,7 @@ TEST_P(KernelsTest, PacksAndUnpacksEveryWidthAtAnyAlignment) {
     std::vector<double> doubles(kCount);
     std::vector<float> floats(kCount);
     Kernels().unpack_alp[width](packed.data() + 3, alp_base, scale, doubles.data());
-    Kernels().unpack_alp_float[width](packed.data() + 3, alp_base, scale, floats.data());
+    Kernels().alp_codes_float(narrow.data(), alp_base, scale, floats.data());
     for (size_t i = 0; i < kCount; i++) {
       const double plain =
           (static_cast<double>(codes[i]) + alp_base) * scale.factor * scale.inverse;
