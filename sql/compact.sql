@@ -120,6 +120,20 @@ SELECT decompress_chunk('public.cold@2024-01-03 00:00:00+00');
 RESET ROLE;
 DROP ROLE tsext_stranger;
 
+-- index expressions are evaluated by the table's owner, whoever moves its rows
+CREATE ROLE tsext_owner;
+CREATE FUNCTION tell_user(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'evaluated by %', current_user; RETURN n; END $$;
+CREATE TABLE theirs (time timestamptz, n int) USING tsext;
+INSERT INTO theirs VALUES ('2024-01-01', 1);
+SELECT rows_moved FROM tsext.compact('theirs');
+CREATE INDEX ON theirs (tell_user(n));
+ALTER TABLE theirs OWNER TO tsext_owner;
+SELECT count(decompress_chunk(c)) FROM show_chunks('theirs') c;
+SELECT current_user = session_user AS same, n FROM theirs;
+DROP TABLE theirs;
+DROP FUNCTION tell_user;
+DROP ROLE tsext_owner;
+
 -- a unique key keeps a table hot
 CREATE TABLE keyed (time timestamptz PRIMARY KEY, v int) USING tsext;
 INSERT INTO keyed SELECT '2024-01-01'::timestamptz + g * interval '1 s', g FROM generate_series(1, 10) g;

@@ -5,6 +5,7 @@
 #include "pg/base/boundary.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/stop_point.hpp"
+#include "pg/catalog/set_options.hpp"
 #include "pg/table/chunk_hold.hpp"
 #include "pg/table/hot_rows.hpp"
 #include "pg/table/merge.hpp"
@@ -286,18 +287,13 @@ Relation OpenForCompaction(Oid relation_id, const char *operation) {
              errdetail("The transaction's snapshot could not see the rows it moves as they were."),
              errhint("Run it in a READ COMMITTED transaction.")));
   }
-  // The lock comes first: what is checked below must stay true.
-  Relation relation = table_open(relation_id, ShareUpdateExclusiveLock);
+  Relation relation = OpenOwnedTable(relation_id, ShareUpdateExclusiveLock);
   if (!IsTsextRelation(relation)) {
     ereport(
         ERROR,
         (errcode(ERRCODE_WRONG_OBJECT_TYPE),
          errmsg("\"%s\" is not a tsext table", RelationGetRelationName(relation)),
          errhint("Convert it with ALTER TABLE … SET ACCESS METHOD tsext or create_hypertable().")));
-  }
-  if (!TsextOwnsRelation(relation_id, GetUserId())) {
-    aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(relation->rd_rel->relkind),
-                   RelationGetRelationName(relation));
   }
   return relation;
 }
