@@ -50,6 +50,20 @@ using TsextUpdateIndexes = TU_UpdateIndexes;
 using TsextUpdateIndexes = bool;
 #endif
 
+// 17 samples by a read stream, which has no place for blocks of cold rows: ANALYZE reads hot rows
+// only.
+#define TSEXT_ANALYZE_READS_BLOCKS (PG_VERSION_NUM < 170000)
+// 15 and 16 have old_snapshot_threshold: a TOAST snapshot carries the age of the reader's.
+#define TSEXT_SNAPSHOTS_GROW_OLD (PG_VERSION_NUM < 170000)
+
+#if PG_VERSION_NUM >= 160000
+using TsextFileLocator = RelFileLocator;
+#define TSEXT_SET_NEW_FILE relation_set_new_filelocator
+#else
+using TsextFileLocator = RelFileNode;
+#define TSEXT_SET_NEW_FILE relation_set_new_filenode
+#endif
+
 /// Whether `role` owns the relation (or is a superuser).
 inline bool TsextOwnsRelation(Oid relation, Oid role) {
 #if PG_VERSION_NUM >= 160000

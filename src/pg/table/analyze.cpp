@@ -45,7 +45,7 @@ void EstimateSize(Relation relation, int32 *attribute_widths, BlockNumber *pages
   });
 }
 
-#if PG_VERSION_NUM < 170000
+#if TSEXT_ANALYZE_READS_BLOCKS
 
 /// How the table that ANALYZE samples now seems to be laid out.
 struct Layout {
@@ -187,7 +187,7 @@ bool AnalyzeNextTuple(TableScanDesc base, TransactionId oldest_xmin, double *liv
 }  // namespace
 
 void EndSample(TsextScan *scan) {
-#if PG_VERSION_NUM < 170000
+#if TSEXT_ANALYZE_READS_BLOCKS
   if (scan->cold_blocks == nullptr) return;
   double rows =
       scan->base.rs_rd->rd_rel->reltuples;  // as before, when no page came into the sample
@@ -204,7 +204,7 @@ void EndSample(TsextScan *scan) {
 
 void SetAnalyzeCallbacks(TableAmRoutine *routine) {
   routine->relation_estimate_size = EstimateSize;
-#if PG_VERSION_NUM < 170000
+#if TSEXT_ANALYZE_READS_BLOCKS
   routine->relation_size = RelationSize;
   routine->scan_analyze_next_block = AnalyzeNextBlock;
   routine->scan_analyze_next_tuple = AnalyzeNextTuple;
@@ -212,7 +212,7 @@ void SetAnalyzeCallbacks(TableAmRoutine *routine) {
 }
 
 void InitAnalyze() {
-#if PG_VERSION_NUM < 170000
+#if TSEXT_ANALYZE_READS_BLOCKS
   RegisterXactCallback(AtTransactionEnd, nullptr);
 #endif
 }

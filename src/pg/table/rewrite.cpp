@@ -42,14 +42,6 @@ void ForgetTableMadeHot(XactEvent event, void *) {
     table_made_hot = InvalidOid;
 }
 
-#if PG_VERSION_NUM >= 160000
-using FileLocator = RelFileLocator;
-#define TSEXT_SET_NEW_FILE relation_set_new_filelocator
-#else
-using FileLocator = RelFileNode;
-#define TSEXT_SET_NEW_FILE relation_set_new_filenode
-#endif
-
 /// Forgets the segments of a table that loses all its rows; rolled back with the transaction. The
 /// pieces go with the TOAST table's file.
 void ForgetSegments(Relation relation) {
@@ -58,7 +50,7 @@ void ForgetSegments(Relation relation) {
 }
 
 // CREATE TABLE comes here before the table has a store, TRUNCATE after.
-void SetNewFile(Relation relation, const FileLocator *locator, char persistence,
+void SetNewFile(Relation relation, const TsextFileLocator *locator, char persistence,
                 TransactionId *freeze_xid, MultiXactId *minimum_multi) {
   Heap()->TSEXT_SET_NEW_FILE(relation, locator, persistence, freeze_xid, minimum_multi);
   ForgetSegments(relation);

@@ -45,10 +45,10 @@ void ParallelScanReinitialize(Relation relation, ParallelTableScanDesc shared) {
 }
 
 // Scans that give cold rows. Others fetch by tuple id, and look at the id.
-#if PG_VERSION_NUM >= 170000
-constexpr uint32 kWrappedTypes = SO_TYPE_SEQSCAN | SO_TYPE_SAMPLESCAN;
-#else
+#if TSEXT_ANALYZE_READS_BLOCKS
 constexpr uint32 kWrappedTypes = SO_TYPE_SEQSCAN | SO_TYPE_SAMPLESCAN | SO_TYPE_ANALYZE;
+#else
+constexpr uint32 kWrappedTypes = SO_TYPE_SEQSCAN | SO_TYPE_SAMPLESCAN;
 #endif
 
 TableScanDesc ScanBegin(Relation relation, Snapshot snapshot, int nkeys, ScanKeyData *keys,

@@ -164,7 +164,7 @@ ToastIndexes OpenIndexes(Relation toast, LOCKMODE lock) {
 SnapshotData ToastSnapshot([[maybe_unused]] Snapshot snapshot) {
   SnapshotData result = {};
   result.snapshot_type = SNAPSHOT_TOAST;
-#if PG_VERSION_NUM < 170000
+#if TSEXT_SNAPSHOTS_GROW_OLD
   if (snapshot != nullptr) {
     result.lsn = snapshot->lsn;
     result.whenTaken = snapshot->whenTaken;
