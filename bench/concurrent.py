@@ -122,6 +122,9 @@ def play(s, seconds, compacting):
     kinds = collections.Counter(re.sub(r"\d+(\.\d+)?", "N", line) for line in waits)
     for kind, count in kinds.most_common():
         print(f"{'compacting' if compacting else 'alone'}: {count} × waited for {kind}")
+    took = [float(m[1]) for line in log.read_bytes()[log_begin:].decode(errors="replace").splitlines() if (m := re.search(r"acquired .* after ([\d.]+) ms", line))]
+    if took:
+        print(f"{'compacting' if compacting else 'alone'}: such waits took {percentile(took, 0.5):.0f} ms (median), {max(took):.0f} ms (longest)")
     cold = s.get("SELECT coalesce(sum(nrows), 0) FROM tsext.segment WHERE store = (SELECT reltoastrelid FROM pg_class WHERE oid = 'readings'::regclass)")
     readers = [ms for w in workers if isinstance(w, Reader) for ms in w.milliseconds]
     writers = [ms for w in workers if isinstance(w, (Inserter, Updater)) for ms in w.milliseconds]
