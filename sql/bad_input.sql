@@ -1,5 +1,6 @@
 -- Odd tables and odd rows: a clear error or plain correct work. What a table holds is compared with a heap twin, bit by bit.
 SET timezone = 'UTC';
+SET datestyle = 'ISO';
 SET client_min_messages = warning;
 \pset null '(null)'
 CREATE SCHEMA bad_input_test;

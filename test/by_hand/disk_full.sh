@@ -66,8 +66,8 @@ cat >build/disk_full.conf <<CONF
 tsext.compact_background = off
 autovacuum = off
 wal_keep_size = 0
-min_wal_size = 32MB
-max_wal_size = 32MB
+checkpoint_timeout = 1h
+max_wal_size = 1GB
 wal_recycle = off
 CONF
 test/server.sh wipe $server

@@ -5,6 +5,7 @@
 extern "C" {
 #include "access/xact.h"
 #include "pgstat.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 }
 
@@ -49,6 +50,33 @@ bool RunTransaction(void (*body)(void *state), void *state) {
 
 bool RunUtility(void (*body)(void *state), void *state) {
   return Run(body, state, false);
+}
+
+ErrorData *TrySubtransaction(void (*body)(void *state), void *state) {
+  ErrorData *volatile error = nullptr;
+  MemoryContext caller = CurrentMemoryContext;
+  ResourceOwner owner = CurrentResourceOwner;
+  BeginInternalSubTransaction(nullptr);
+  // What the body leaves behind when it fails goes with this context.
+  MemoryContext context = AllocSetContextCreate(caller, "tsext try", ALLOCSET_DEFAULT_SIZES);
+  PG_TRY();
+  {
+    MemoryContextSwitchTo(context);
+    Enter([body, state] { body(state); });
+    ReleaseCurrentSubTransaction();
+  }
+  PG_CATCH();
+  {
+    MemoryContextSwitchTo(caller);
+    error = CopyErrorData();
+    FlushErrorState();
+    RollbackAndReleaseCurrentSubTransaction();
+  }
+  PG_END_TRY();
+  MemoryContextSwitchTo(caller);
+  CurrentResourceOwner = owner;
+  MemoryContextDelete(context);
+  return error;
 }
 
 }  // namespace tsext::pg

@@ -5,6 +5,7 @@
 #include "pg/base/boundary.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/stop_point.hpp"
+#include "pg/base/transaction.hpp"
 #include "pg/catalog/set_options.hpp"
 #include "pg/table/chunk_hold.hpp"
 #include "pg/table/hot_rows.hpp"
@@ -36,15 +37,21 @@ constexpr int kMillisecondsPerTransaction = 5000;
 // In the background, rows stay hot until so many of a chunk are there or the chunk is over.
 constexpr int64_t kFewRows = 4096;
 
-/// Whether somebody waits for this transaction to end: DDL or a vacuum, or an UPDATE or DELETE of a
-/// row that it moves.
-bool SomebodyWaits(Relation relation) {
-  if (LockHasWaitersRelation(relation, ShareUpdateExclusiveLock)) return true;
+// The table whose merges gave way to a waiter last time: they come before the next move of rows.
+Oid merge_first = InvalidOid;
+
+/// Whether an UPDATE or DELETE waits for a row that this transaction moves.
+bool RowIsWaitedFor() {
   const TransactionId xid = GetTopTransactionIdIfAny();
   if (!TransactionIdIsValid(xid)) return false;
   LOCKTAG tag;
   SET_LOCKTAG_TRANSACTION(tag, xid);
   return LockHasWaiters(&tag, ExclusiveLock, false);
+}
+
+/// Whether somebody waits for this transaction to end: DDL or a vacuum, too.
+bool SomebodyWaits(Relation relation) {
+  return LockHasWaitersRelation(relation, ShareUpdateExclusiveLock) || RowIsWaitedFor();
 }
 
 /// One compaction of hot rows.
@@ -221,6 +228,64 @@ void MoveRows(Compaction *compaction, const ChosenChunk *chosen, int count, Leve
   WriteBuffer(compaction);
 }
 
+/// Called now and then while segments are merged after a move of rows.
+void GiveWay() {
+  if (RowIsWaitedFor()) {
+    ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE), errmsg("merging segments gives way")));
+  }
+}
+
+struct MergeCall {
+  Relation relation;
+  const TableOptions *options;
+  const MergeGroup *group;
+  CompactResult *result;
+};
+
+void MergeOneGroup(void *state) {
+  const auto *call = static_cast<MergeCall *>(state);
+  MergeSegments(call->relation, call->options, *call->group, call->result,
+                call->result->rows_moved > 0 ? GiveWay : nullptr);
+}
+
+/// Merges until all is done, or somebody waits, or a background transaction has lasted long enough.
+/// Segments that cannot be read stay as they are and keep nobody from the others.
+void Merge(Compaction *compaction) {
+  // What was written before may have chosen the segment-by columns.
+  CommandCounterIncrement();
+  Relation relation = compaction->relation;
+  CompactResult *result = compaction->result;
+  const CompactRequest &request = *compaction->request;
+  const TableOptions *options = GetTableOptions(relation);
+  int count;
+  const SegmentRow *segments =
+      LoadSegments(relation->rd_rel->reltoastrelid, kTimeMinimum, kTimeMaximum, nullptr, &count);
+  int group_count;
+  const MergeGroup *groups = PlanMerges(options, segments, count, request, &group_count);
+  for (int i = 0; i < group_count; i++) {
+    if (request.background
+            ? SomebodyWaits(relation) ||
+                  TimestampDifferenceExceeds(compaction->started, GetCurrentTimestamp(),
+                                             kMillisecondsPerTransaction)
+            : result->rows_moved > 0 && RowIsWaitedFor()) {
+      result->more = true;
+      break;
+    }
+    CHECK_FOR_INTERRUPTS();
+    MergeCall call{relation, options, &groups[i], result};
+    ErrorData *error = TrySubtransaction(MergeOneGroup, &call);
+    if (error == nullptr) continue;
+    if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE) {
+      result->more = true;
+      break;
+    }
+    if (error->sqlerrcode != ERRCODE_DATA_CORRUPTED) ReThrowError(error);
+    error->elevel = WARNING;
+    ThrowErrorData(error);
+  }
+  if (result->more) merge_first = RelationGetRelid(relation);
+}
+
 }  // namespace
 
 CompactResult CompactRelation(Relation relation, const CompactRequest &request) {
@@ -245,32 +310,21 @@ CompactResult CompactRelation(Relation relation, const CompactRequest &request) 
   ChunkMap map = MakeChunkMap(compaction.options, segments, segment_count);
   if (!request.background) ReleaseHolds(store, request.from, request.until);
 
+  if (merge_first == RelationGetRelid(relation)) {
+    merge_first = InvalidOid;
+    Merge(&compaction);
+    CommandCounterIncrement();
+    segments = LoadSegments(store, kTimeMinimum, kTimeMaximum, nullptr, &segment_count);
+    map = MakeChunkMap(compaction.options, segments, segment_count);
+  }
+
   int chosen_count = 0;
   const ChosenChunk *chosen =
       request.move_rows ? ChooseChunks(compaction, &map, &chosen_count) : nullptr;
-  MoveRows(&compaction, chosen, chosen_count, Level::kHot);
+  if (!result.more) MoveRows(&compaction, chosen, chosen_count, Level::kHot);
   if (!result.more) MoveRows(&compaction, chosen, chosen_count, Level::kCold);
   RowBufferDestroy(compaction.buffer);
-
-  if (!result.more) {
-    // The first write may have chosen the segment-by columns.
-    CommandCounterIncrement();
-    const TableOptions *options = GetTableOptions(relation);
-    segments = LoadSegments(store, kTimeMinimum, kTimeMaximum, nullptr, &segment_count);
-    int group_count;
-    const MergeGroup *groups = PlanMerges(options, segments, segment_count, request, &group_count);
-    for (int i = 0; i < group_count; i++) {
-      if (request.background &&
-          (SomebodyWaits(relation) ||
-           TimestampDifferenceExceeds(compaction.started, GetCurrentTimestamp(),
-                                      kMillisecondsPerTransaction))) {
-        result.more = true;
-        break;
-      }
-      CHECK_FOR_INTERRUPTS();
-      MergeSegments(relation, options, groups[i], &result);
-    }
-  }
+  if (!result.more) Merge(&compaction);
   if (result.segments_written > 0) FoldStoreTotal(store);
   MemoryContextSwitchTo(caller);
   MemoryContextDelete(context);

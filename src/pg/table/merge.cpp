@@ -34,6 +34,8 @@ constexpr int kOpenChunkRuns = 8;
 constexpr int64_t kSmallChunkRows = 500000;
 // The widest chunk that joining makes: 2^13 days, some 22 years.
 constexpr int kWidestDoubling = 13;
+// Whoever waits is looked for after so many rows.
+constexpr int64_t kRowsBetween = 1024;
 // Rows are written when so many full segments are in the buffer, memory permitting.
 constexpr int64_t kSegmentsPerWrite = 16;
 
@@ -296,13 +298,14 @@ uint32_t RunLength(const Source &source, const Source &other, std::span<const in
 class GroupWriter {
  public:
   GroupWriter(Relation relation, const TableOptions *options, const MergeGroup &group,
-              MemoryContext context)
+              MemoryContext context, void (*between)())
       : relation_(relation),
         options_(options),
         buffer_(RowBufferCreate(relation, options, context)) {
     how_.level = group.level;
     how_.cid = GetCurrentCommandId(true);
     how_.fixed_chunk = true;
+    how_.between = between;
     how_.chunk_start = group.start;
     how_.chunk_end = group.end;
   }
@@ -361,8 +364,14 @@ class GroupWriter {
 
 /// Streams the rows of all sources to the writer in sort order.
 void MergeSources(Relation relation, Source *sources, int count, std::span<const int16_t> key,
-                  GroupWriter *writer) {
+                  void (*between)(), GroupWriter *writer) {
+  int64_t merged = 0;
+  int64_t looked = 0;
   for (;;) {
+    if (between != nullptr && merged - looked >= kRowsBetween) {
+      looked = merged;
+      between();
+    }
     Source *least = nullptr;
     Source *second = nullptr;
     for (int i = 0; i < count; i++) {
@@ -379,6 +388,7 @@ void MergeSources(Relation relation, Source *sources, int count, std::span<const
     if (least == nullptr) return;
     const uint32_t rows =
         second == nullptr ? least->rows - least->row : RunLength(*least, *second, key);
+    merged += rows;
     writer->Append(least->columns, least->row, rows);
     Advance(relation, least, rows);
   }
@@ -454,7 +464,7 @@ MergeGroup *PlanMerges(const TableOptions *options, const SegmentRow *rows, int 
 }
 
 void MergeSegments(Relation relation, const TableOptions *options, const MergeGroup &group,
-                   CompactResult *result) {
+                   CompactResult *result, void (*between)()) {
   // A bulk writer may be adding to one of the chunks, or making one between them.
   if (JoinsChunks(group) && !MayJoinChunks(relation, {group.start, group.end}, group.count)) return;
   MemoryContext context =
@@ -496,16 +506,16 @@ void MergeSegments(Relation relation, const TableOptions *options, const MergeGr
   bool sorted = true;
   for (int r = 0; r < source_count && sorted; r++) sorted = IsSortedBy(&sources[r], sort_key);
 
-  GroupWriter writer(relation, options, group, context);
+  GroupWriter writer(relation, options, group, context, between);
   if (sorted) {
     for (int r = 0; r < source_count; r++) OpenSegment(relation, &sources[r]);
-    MergeSources(relation, sources, source_count, sort_key, &writer);
+    MergeSources(relation, sources, source_count, sort_key, between, &writer);
   } else {
     // Sorted by another key: one source after the other; the writer sorts what fits in memory and a
     // later merge, now over runs of the right key, does the rest.
     for (int r = 0; r < source_count; r++) {
       OpenSegment(relation, &sources[r]);
-      MergeSources(relation, &sources[r], 1, {}, &writer);
+      MergeSources(relation, &sources[r], 1, {}, between, &writer);
     }
   }
   const WriteSegmentsResult written = writer.Finish();

@@ -33,7 +33,8 @@ MergeGroup *PlanMerges(const TableOptions *options, const SegmentRow *rows, int 
 
 /// Replaces one group: reads, merges, writes new segments, deletes the old ones, in the current
 /// transaction. Does nothing when the group joins chunks to which a bulk writer may be adding.
+/// `between`, when given, is called every few rows and may raise an error.
 void MergeSegments(Relation relation, const TableOptions *options, const MergeGroup &group,
-                   CompactResult *result);
+                   CompactResult *result, void (*between)());
 
 }  // namespace tsext::pg

@@ -392,6 +392,7 @@ void Encode(Writer *writer, const uint32_t *rows, uint32_t count, Oid value_id) 
 
 void WriteCut(Writer *writer, const Cut &cut) {
   CHECK_FOR_INTERRUPTS();
+  if (writer->how->between != nullptr) writer->how->between();
   const uint32_t *rows = cut.chunk->rows + cut.from;
   SegmentRow row = {};
   row.store = RelationGetRelid(writer->toast);

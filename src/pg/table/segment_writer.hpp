@@ -23,6 +23,8 @@ struct WriteSegmentsOptions {
   /// The relation that automatically chosen segment-by columns are remembered for, when it is not
   /// the one written to: a rewrite fills a transient one.
   Relation owner = nullptr;
+  /// Called before each segment; may raise an error.
+  void (*between)() = nullptr;
 };
 
 struct WriteSegmentsResult {
