@@ -349,14 +349,32 @@ SegmentRow *LoadSegment(Oid store, int32_t seg, Snapshot snapshot) {
 
 bool HasSegments(Oid store, Snapshot snapshot) {
   if (!OidIsValid(store)) return false;
+  // An index scan by store copies a page full of entries before it returns the first. So the
+  // segment seen last is looked for first: whether a store has one segment or 10,000 then costs the
+  // same.
+  static struct {
+    Oid store;
+    int32_t seg;
+  } seen_last[64];
+  auto &seen = seen_last[store % lengthof(seen_last)];
   const ReadSnapshot use = UseSnapshot(snapshot);
   Relation directory = table_open(CatalogRelation("segment"), AccessShareLock);
-  ScanKeyData key;
-  StoreKey(&key, kSegmentStore, store);
-  SysScanDesc scan =
-      systable_beginscan(directory, CatalogRelation("segment_pkey"), true, use.snapshot, 1, &key);
-  const bool found = HeapTupleIsValid(systable_getnext(scan));
-  systable_endscan(scan);
+  const Oid index = CatalogRelation("segment_pkey");
+  bool found = false;
+  for (int keys = seen.store == store ? 2 : 1; keys > 0 && !found; keys--) {
+    ScanKeyData key[2];
+    StoreKey(&key[0], kSegmentStore, store);
+    SegKey(&key[1], kSegmentSeg, seen.seg);
+    SysScanDesc scan = systable_beginscan(directory, index, true, use.snapshot, keys, key);
+    const HeapTuple tuple = systable_getnext(scan);
+    found = HeapTupleIsValid(tuple);
+    if (found && keys == 1) {
+      bool is_null;
+      seen = {store, DatumGetInt32(
+                         heap_getattr(tuple, kSegmentSeg, RelationGetDescr(directory), &is_null))};
+    }
+    systable_endscan(scan);
+  }
   table_close(directory, NoLock);
   DoneWithSnapshot(use);
   return found;
