@@ -43,7 +43,8 @@ struct Verifier {
   ContextResource *resource;  // in it
   const SegmentRow *row;
   const SegmentHead *head;
-  ByteSpan bytes;
+  std::byte *storage;      // of the segment; what was read of it
+  ByteSpan bytes;          // the same
   DecodedColumn *columns;  // parallel to head->columns()
 };
 
@@ -112,8 +113,14 @@ void CheckTotals(Verifier *verifier, const SegmentRow *rows, int count) {
 
 // ---- Head ----
 
-/// Reads the segment and parses its head; false when nothing more can be said.
-bool ReadSegment(Verifier *verifier) {
+/// Reads a part of the segment to its place in verifier->bytes.
+Status ReadPart(const Verifier *verifier, uint64_t offset, uint64_t length) {
+  return StoreTryRead(verifier->toast, verifier->row, verifier->snapshot, offset, length,
+                      verifier->storage + offset, nullptr);
+}
+
+/// Reads and parses the head; false when nothing more can be said.
+bool ReadHead(Verifier *verifier) {
   const SegmentRow *row = verifier->row;
   if (row->nbytes < static_cast<int64_t>(SegmentHead::kPrefixSize) ||
       row->nbytes > static_cast<int64_t>(MaxAllocSize)) {
@@ -122,10 +129,9 @@ bool ReadSegment(Verifier *verifier) {
   }
   const auto size = static_cast<size_t>(row->nbytes);
   auto *bytes = static_cast<std::byte *>(verifier->resource->allocate(size, 64));
-  if (!IsOk(verifier, 0,
-            StoreTryRead(verifier->toast, row, verifier->snapshot, 0, size, bytes, nullptr)))
-    return false;
+  verifier->storage = bytes;
   verifier->bytes = {bytes, size};
+  if (!IsOk(verifier, 0, ReadPart(verifier, 0, SegmentHead::kPrefixSize))) return false;
   uint64_t head_size = 0;
   if (!IsOk(verifier, 0, SegmentHead::HeadSize({bytes, SegmentHead::kPrefixSize}, head_size)))
     return false;
@@ -133,6 +139,7 @@ bool ReadSegment(Verifier *verifier) {
     Report(verifier, 0, "the head is longer than the segment");
     return false;
   }
+  if (!IsOk(verifier, 0, ReadPart(verifier, 0, head_size))) return false;
   auto *head = New<SegmentHead>(verifier->context, verifier->resource);
   if (!IsOk(verifier, 0, head->Parse({bytes, static_cast<size_t>(head_size)}))) return false;
   verifier->head = head;
@@ -308,6 +315,7 @@ void DecodeColumn(Verifier *verifier, uint32_t index) {
     Report(verifier, footer.attribute, "the block lies outside the segment");
     return;
   }
+  if (!IsOk(verifier, footer.attribute, ReadPart(verifier, footer.offset, footer.length))) return;
   auto *block = New<BlockReader>(verifier->context, verifier->resource);
   if (!IsOk(verifier, footer.attribute,
             block->Open(head, index, verifier->bytes.subspan(footer.offset, footer.length))))
@@ -473,7 +481,7 @@ void CheckKeys(const Verifier *verifier) {
 
 void VerifySegment(Verifier *verifier) {
   CheckDirectoryRow(verifier);
-  if (!ReadSegment(verifier) || !CheckHead(verifier)) return;
+  if (!ReadHead(verifier) || !CheckHead(verifier)) return;
   const auto count = static_cast<uint32_t>(verifier->head->columns().size());
   verifier->columns = static_cast<DecodedColumn *>(palloc0(sizeof(DecodedColumn) * Max(count, 1U)));
   for (uint32_t i = 0; i < count; ++i) {
