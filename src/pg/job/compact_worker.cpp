@@ -38,11 +38,16 @@ namespace tsext::pg {
 
 namespace {
 
+// A table whose compaction failed is left alone for so long: what failed once is likely to fail
+// again (a damaged segment, a full disk), at the price of all the work up to there.
+constexpr int kRetryMs = 60 * 1000;
+
 /// What the worker remembers of a table between rounds.
 struct TableState {
   Oid relation;           // hash key
   TimestampTz hot_since;  // first seen with hot rows after the last full compaction; 0: none
   TimestampTz next_look;  // the directory is planned again (merges, COLD) not before this
+  TimestampTz retry_at;   // after an error: not before this
 };
 
 struct Worker {
@@ -177,12 +182,16 @@ void Round(Worker *worker) {
     if (!found) {
       state->hot_since = 0;
       state->next_look = 0;
+      state->retry_at = 0;
     }
+    if (GetCurrentTimestamp() < state->retry_at) continue;
     TableRun run{relation, state, {}, false, false};
+    bool succeeded;
     do {
       HandleSignals();
-    } while (RunTransaction(CompactOneTable, &run) && run.result.more &&
-             run.result.segments_written > 0);
+      succeeded = RunTransaction(CompactOneTable, &run);
+    } while (succeeded && run.result.more && run.result.segments_written > 0);
+    if (!succeeded) state->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kRetryMs);
     if (run.vacuum_table) Vacuum(worker, relation);
     vacuum_directory |= run.vacuum_directory;
   }
