@@ -85,6 +85,23 @@ bool ReadPositions(ByteReader &reader, PositionForm form, uint32_t rows,
     }
     return found == positions.size();
   }
+  // Mostly a byte each: read all at once, checked afterwards.
+  ByteReader fast = reader;
+  ByteSpan gaps;
+  if (fast.ReadBytes(positions.size(), gaps)) {
+    uint32_t next = 0;
+    bool skips = false;
+    for (size_t i = 0; i < gaps.size(); i++) {
+      const auto gap = static_cast<uint32_t>(gaps[i]);
+      skips |= gap == 255;
+      next += gap;
+      positions[i] = static_cast<uint16_t>(next++);
+    }
+    if (!skips) {
+      reader = fast;
+      return next <= rows;
+    }
+  }
   uint32_t next = 0;
   while (found < positions.size()) {
     uint8_t gap;

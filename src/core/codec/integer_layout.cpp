@@ -32,8 +32,12 @@ void AppendNarrow(ByteBuffer &out, uint64_t value, unsigned width) {
 }
 
 uint64_t LoadNarrow(ByteSpan array, size_t index, unsigned width) noexcept {
+  if (width == 0) return 0;
+  const size_t at = index * width;
+  if (at + sizeof(uint64_t) <= array.size())  // a copy of fixed size is one instruction
+    return LoadUnaligned<uint64_t>(array.data() + at) & LowBits(width * 8);
   uint64_t value = 0;
-  if (width > 0) std::memcpy(&value, array.data() + index * width, width);
+  std::memcpy(&value, array.data() + at, width);
   return value;
 }
 
