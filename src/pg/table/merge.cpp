@@ -30,6 +30,9 @@ namespace {
 // An open chunk is rewritten when this many runs overlap in it: a row is then rewritten about
 // log8(rows) times.
 constexpr int kOpenChunkRuns = 8;
+// Any other chunk, when so many do: a few long runs cost a query little, and rewriting them costs
+// their whole size in the TOAST file until vacuum gives the old pieces' space back for use.
+constexpr int kClosedChunkRuns = 4;
 // Chunks of an 'auto' table with fewer rows than this are joined with their neighbours.
 constexpr int64_t kSmallChunkRows = 500000;
 // The widest chunk that joining makes: 2^13 days, some 22 years.
@@ -143,7 +146,7 @@ bool WorthMerging(const TableOptions *options, const CompactRequest &request,
   const int64_t full = (group.rows + kMaxSegmentRows - 1) / kMaxSegmentRows;
   const bool open = request.background && newest && !EndedAgo(options, group.end, compact_age_s);
   if (open) return runs >= kOpenChunkRuns || group.count >= full + kOpenChunkRuns;
-  return runs > 1 || group.count > full + full / 4;
+  return runs >= kClosedChunkRuns || group.count > full + full / 4;
 }
 
 /// Joins neighbouring small chunks of an 'auto' table. groups are in time order and stay so;

@@ -23,9 +23,9 @@ struct MergeGroup {
 
 /// Groups worth merging among `rows` (as LoadSegments orders them), in the current memory context.
 ///
-/// A chunk is rewritten when its segments overlap in the sort key or are much smaller than they
-/// could be, or when its codecs are lighter than `request` and the settings want. In the background
-/// an open chunk waits until several runs have piled up, so that a row is rewritten a few times and
+/// A chunk is rewritten when several runs of its segments overlap in the sort key or when they are
+/// much smaller than they could be, or when its codecs are lighter than `request` and the settings
+/// want. In the background an open chunk waits longer, so that a row is rewritten a few times and
 /// not once a compaction. Neighbouring chunks of an 'auto' table that hold few rows are joined into
 /// one, aligned to a power of two of its smallest width.
 MergeGroup *PlanMerges(const TableOptions *options, const SegmentRow *rows, int count,
