@@ -103,19 +103,6 @@ struct ChosenChunk {
   Level level;
 };
 
-bool EndedLongAgo(const TableOptions *options, int64_t chunk_end, int seconds) {
-  if (chunk_end == kTimeMaximum) return false;
-  switch (options->time_type) {
-    case TIMESTAMPTZOID:
-    case TIMESTAMPOID:
-      return chunk_end <= GetCurrentTimestamp() - seconds * USECS_PER_SEC;
-    case DATEOID:
-      return chunk_end <= (GetCurrentTimestamp() - seconds * USECS_PER_SEC) / USECS_PER_DAY;
-    default:
-      return false;
-  }
-}
-
 Level LevelOfChunk(const Compaction &compaction, int64_t chunk_end) {
   switch (compaction.request->level) {
     case CompactLevel::kHot:
@@ -125,16 +112,15 @@ Level LevelOfChunk(const Compaction &compaction, int64_t chunk_end) {
     case CompactLevel::kAsSettings:
       break;
   }
-  return cold_after_s >= 0 && EndedLongAgo(compaction.options, chunk_end, cold_after_s)
-             ? Level::kCold
-             : Level::kHot;
+  return cold_after_s >= 0 && EndedAgo(compaction.options, chunk_end, cold_after_s) ? Level::kCold
+                                                                                    : Level::kHot;
 }
 
 /// The background worker's choice: chunks that reached compact_rows, or have at least a few rows
 /// and got old, or are over.
 bool ReachedThreshold(const Compaction &compaction, const HotChunk &chunk, bool heap_is_large) {
   if (chunk.rows >= compact_rows || heap_is_large) return true;
-  if (EndedLongAgo(compaction.options, chunk.range.end, compact_age_s)) return true;
+  if (EndedAgo(compaction.options, chunk.range.end, compact_age_s)) return true;
   return chunk.rows >= kFewRows;
 }
 

@@ -105,12 +105,6 @@ int64_t SecondsOfType(Oid time_type, int64_t seconds) {
                               : seconds * USECS_PER_SEC;
 }
 
-bool EndedAgo(const TableOptions *options, int64_t chunk_end, int64_t seconds) {
-  const int64_t now = NowOfType(options->time_type);
-  return now != kTimeMinimum && chunk_end != kTimeMaximum &&
-         chunk_end <= now - SecondsOfType(options->time_type, seconds);
-}
-
 struct ChunkGroup {
   int64_t start, end;
   int first, count;  // in the array of rows
@@ -417,6 +411,12 @@ bool JoinsChunks(const MergeGroup &group) {
 }
 
 }  // namespace
+
+bool EndedAgo(const TableOptions *options, int64_t chunk_end, int64_t seconds) {
+  const int64_t now = NowOfType(options->time_type);
+  return now != kTimeMinimum && chunk_end != kTimeMaximum &&
+         chunk_end <= now - SecondsOfType(options->time_type, seconds);
+}
 
 MergeGroup *PlanMerges(const TableOptions *options, const SegmentRow *rows, int count,
                        const CompactRequest &request, int *group_count) {

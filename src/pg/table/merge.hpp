@@ -21,6 +21,10 @@ struct MergeGroup {
   const SegmentRow **segments;  // in sort order
 };
 
+/// Whether a chunk ended at least `seconds` ago. False for integer times, which have no clock, and
+/// for open ends.
+bool EndedAgo(const TableOptions *options, int64_t chunk_end, int64_t seconds);
+
 /// Groups worth merging among `rows` (as LoadSegments orders them), in the current memory context.
 ///
 /// A chunk is rewritten when several runs of its segments overlap in the sort key or when they are
