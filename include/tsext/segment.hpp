@@ -193,6 +193,12 @@ class BlockReader {
   /// Decodes vector `index` into `out`. Never throws but std::bad_alloc; `out` is unspecified on
   /// error.
   Status Read(uint32_t index, Vector &out);
+  /// The distinct values of a bytes class that is stored as a dictionary, in any order and perhaps
+  /// with unused entries; empty for every other block. Valid as long as the block is open.
+  std::span<const ByteView> Dictionary() const noexcept;
+  /// Decodes vector `index` as codes, each less than Dictionary().size(). Only for blocks that have
+  /// a dictionary. Same contract as Read.
+  Status ReadCodes(uint32_t index, CodeVector &out);
   /// A word for tsext.columns: "delta-for", "alp", "dictionary", "zstd" …
   const char *EncodingName() const noexcept;
 

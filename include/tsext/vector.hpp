@@ -38,4 +38,18 @@ struct Vector {
   }
 };
 
+/// One decoded vector of a dictionary-coded block: indexes into BlockReader::Dictionary().
+///
+/// nulls: as in Vector; the code of a NULL row is 0.
+struct CodeVector {
+  uint32_t count = 0;
+  bool any_null = false;
+  alignas(64) std::array<uint64_t, kVectorSize / 64> nulls;
+  alignas(64) std::array<uint32_t, kVectorSize> codes;
+
+  bool IsNull(uint32_t row) const noexcept {
+    return any_null && ((nulls[row / 64] >> (row % 64)) & 1) != 0;
+  }
+};
+
 }  // namespace tsext
