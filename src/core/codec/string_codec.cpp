@@ -151,12 +151,29 @@ Status DictionaryStream::Decode(uint32_t index, ByteView *out, std::byte *) {
     std::fill_n(out, rows, values_[0]);
     return Status::Ok();
   }
+  alignas(64) uint32_t codes[kVectorSize];
+  TSEXT_RETURN_IF_ERROR(DecodeCodes(index, codes));
+  for (uint32_t i = 0; i < rows; i++) out[i] = values_[codes[i]];
+  return Status::Ok();
+}
+
+Status DictionaryStream::DecodeCodes(uint32_t index, uint32_t *out) {
+  const uint32_t rows = ValuesInVector(index, count_);
+  if (values_.size() == 1) {
+    std::fill_n(out, rows, 0);
+    return Status::Ok();
+  }
   TSEXT_RETURN_IF_ERROR(codes_.Decode(index, scratch_.data()));
-  uint64_t largest = 0;
-  for (uint32_t i = 0; i < rows; i++)
-    largest = std::max(largest, static_cast<uint64_t>(scratch_[i]));
-  if (largest >= values_.size()) return Status::Corrupt("a dictionary code is out of range");
-  for (uint32_t i = 0; i < rows; i++) out[i] = values_[static_cast<size_t>(scratch_[i])];
+  uint64_t all = 0;
+  uint32_t largest = 0;
+  for (uint32_t i = 0; i < rows; i++) {
+    const auto code = static_cast<uint64_t>(scratch_[i]);
+    out[i] = static_cast<uint32_t>(code);
+    largest = std::max(largest, out[i]);
+    all |= code;
+  }
+  if (all > UINT32_MAX || largest >= values_.size())
+    return Status::Corrupt("a dictionary code is out of range");
   return Status::Ok();
 }
 

@@ -45,6 +45,11 @@ class DictionaryStream final : public BytesStream {
   Status Decode(uint32_t index, ByteView *out, std::byte *arena) override;
   const char *EncodingName() const noexcept override;
 
+  /// The distinct values, all of them whether used or not; valid as long as the stream is open.
+  std::span<const ByteView> values() const noexcept { return values_; }
+  /// Decodes vector `index` as indexes into values(), each checked. out: room for kVectorSize.
+  Status DecodeCodes(uint32_t index, uint32_t *out);
+
  private:
   std::pmr::vector<ByteView> values_;
   std::pmr::vector<std::byte> decompressed_;

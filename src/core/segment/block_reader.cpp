@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <new>
 #include <optional>
 #include <variant>
@@ -66,6 +67,15 @@ void Scatter(const T *dense, const NullWords &nulls, uint32_t rows, T null_value
   }
 }
 
+/// Calls visit(row) for each NULL.
+template <typename Visit>
+void ForEachNull(const NullWords &nulls, const Visit &visit) noexcept {
+  for (uint32_t i = 0; i < nulls.size(); i++) {
+    for (uint64_t word = nulls[i]; word != 0; word &= word - 1)
+      visit(i * 64 + static_cast<uint32_t>(std::countr_zero(word)));
+  }
+}
+
 }  // namespace
 
 struct BlockReader::State {
@@ -85,6 +95,7 @@ struct BlockReader::State {
   template <typename T, typename Decode>
   Status ReadDenseNumbers(uint32_t index, const NullWords &nulls, T *out, const Decode &decode);
   Status ReadDenseBytes(uint32_t index, tsext::Vector &out);
+  Status ReadCodes(uint32_t index, tsext::CodeVector &out);
 
   std::pmr::memory_resource *memory;
   Streams stream;
@@ -102,6 +113,7 @@ struct BlockReader::State {
     int64_t integers[2 * kVectorSize];
     double doubles[2 * kVectorSize];
     float floats[2 * kVectorSize];
+    uint32_t codes[2 * kVectorSize];
   } scratch;
   std::array<ByteView, 2 * kVectorSize> byte_scratch;
 };
@@ -170,8 +182,7 @@ Status BlockReader::State::ReadFilled(uint32_t index, tsext::Vector &out) {
   if (out.arena.size() < size) out.arena.resize(size);
   TSEXT_RETURN_IF_ERROR(bytes_stream->Decode(index, out.bytes.data(), out.arena.data()));
   if (out.any_null) {
-    for (uint32_t row = 0; row < out.count; row++)
-      if (out.IsNull(row)) out.bytes[row] = {};
+    ForEachNull(out.nulls, [&](uint32_t row) { out.bytes[row] = {}; });
   }
   return Status::Ok();
 }
@@ -181,7 +192,10 @@ Status BlockReader::State::ReadDenseNumbers(uint32_t index, const NullWords &wor
                                             const Decode &decode) {
   const uint32_t rows = ValuesInVector(index, row_count);
   const uint32_t wanted = rows - nulls.Count(index);
-  if (wanted == 0) return Status::Ok();
+  if (wanted == 0) {
+    std::fill_n(out, rows, T{});
+    return Status::Ok();
+  }
   const uint32_t begin = nulls.Rank(index);
   const uint32_t first = begin / kVectorSize;
   const uint32_t last = (begin + wanted - 1) / kVectorSize;
@@ -231,6 +245,19 @@ Status BlockReader::State::ReadDense(uint32_t index, tsext::Vector &out) {
                             [&](uint32_t i, float *values) { return floats->Decode(i, values); });
   }
   return ReadDenseBytes(index, out);
+}
+
+Status BlockReader::State::ReadCodes(uint32_t index, tsext::CodeVector &out) {
+  auto *dictionary = std::get_if<DictionaryStream>(&stream);
+  if (dictionary == nullptr) return Status::Invalid("the block has no dictionary");
+  if (null_form == NullForm::kDense) {
+    return ReadDenseNumbers(index, out.nulls, out.codes.data(), [&](uint32_t i, uint32_t *codes) {
+      return dictionary->DecodeCodes(i, codes);
+    });
+  }
+  TSEXT_RETURN_IF_ERROR(dictionary->DecodeCodes(index, out.codes.data()));
+  if (out.any_null) ForEachNull(out.nulls, [&](uint32_t row) { out.codes[row] = 0; });
+  return Status::Ok();
 }
 
 BlockReader::BlockReader(std::pmr::memory_resource *memory) : memory_(memory) {
@@ -300,6 +327,24 @@ Status BlockReader::Read(uint32_t index, Vector &out) {
   }
   return state_->null_form == NullForm::kFilled ? state_->ReadFilled(index, out)
                                                 : state_->ReadDense(index, out);
+}
+
+std::span<const ByteView> BlockReader::Dictionary() const noexcept {
+  const auto *dictionary = std::get_if<DictionaryStream>(&state_->stream);
+  return state_->is_open && dictionary != nullptr ? dictionary->values()
+                                                  : std::span<const ByteView>();
+}
+
+Status BlockReader::ReadCodes(uint32_t index, CodeVector &out) {
+  if (!state_->is_open || index >= VectorCount(state_->row_count))
+    return Status::Invalid("the block has no such vector");
+  out.count = ValuesInVector(index, state_->row_count);
+  out.any_null = false;
+  if (state_->null_form == NullForm::kFilled || state_->null_form == NullForm::kDense) {
+    out.any_null = state_->nulls.Count(index) > 0;
+    state_->nulls.Read(index, out.nulls);
+  }
+  return state_->ReadCodes(index, out);
 }
 
 const char *BlockReader::EncodingName() const noexcept {

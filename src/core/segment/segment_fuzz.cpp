@@ -36,6 +36,21 @@ uint64_t Touch(const Vector &vector) {
   return sum;
 }
 
+/// Reads a vector as codes; they must lead to the values that Read gives.
+void CheckCodes(BlockReader &reader, uint32_t index, const Vector &vector) {
+  static CodeVector *codes = new CodeVector;
+  const std::span<const ByteView> dictionary = reader.Dictionary();
+  const bool ok = reader.ReadCodes(index, *codes).ok();
+  if (ok == dictionary.empty() || (ok && codes->count != vector.count)) std::abort();
+  for (uint32_t row = 0; ok && row < codes->count; row++) {
+    const uint32_t code = codes->codes[row];
+    if (code >= dictionary.size() || codes->IsNull(row) != vector.IsNull(row)) std::abort();
+    const ByteView value = vector.IsNull(row) ? ByteView{} : dictionary[code];
+    if (value.data != vector.bytes[row].data || value.size != vector.bytes[row].size) std::abort();
+    if (vector.IsNull(row) && code != 0) std::abort();
+  }
+}
+
 void ReadBlock(const SegmentHead &head, uint32_t column, ByteSpan block) {
   std::pmr::memory_resource *memory = std::pmr::get_default_resource();
   static Vector *vector = new Vector(std::pmr::get_default_resource());
@@ -43,7 +58,12 @@ void ReadBlock(const SegmentHead &head, uint32_t column, ByteSpan block) {
   const_cast<ColumnFooter &>(head.columns()[column]).checksum = Crc32c(block);
   if (!reader.Open(head, column, block).ok()) return;
   for (uint32_t v = 0; v < head.vector_count(); v++) {
-    if (!reader.Read(v, *vector).ok()) continue;
+    if (!reader.Read(v, *vector).ok()) {
+      static CodeVector *codes = new CodeVector;
+      if (reader.ReadCodes(v, *codes).ok()) std::abort();
+      continue;
+    }
+    CheckCodes(reader, v, *vector);
     const uint64_t sum = Touch(*vector);
     // A second read gives the same.
     if (!reader.Read(v, *vector).ok() || Touch(*vector) != sum) std::abort();

@@ -14,6 +14,29 @@ using test::NullPattern;
 using test::OwnedColumn;
 using test::Shape;
 
+/// Reads the vector that `vector` holds once more as codes, if the block has a dictionary.
+void ExpectCodes(BlockReader &reader, uint32_t index, const Vector &vector) {
+  static CodeVector codes;
+  const std::span<const ByteView> dictionary = reader.Dictionary();
+  const Status read = reader.ReadCodes(index, codes);
+  if (dictionary.empty()) {
+    ASSERT_EQ(read.code(), StatusCode::kInvalid);
+    return;
+  }
+  ASSERT_TRUE(read.ok()) << read.message();
+  ASSERT_EQ(codes.count, vector.count);
+  ASSERT_EQ(codes.any_null, vector.any_null);
+  for (uint32_t row = 0; row < codes.count; row++) {
+    ASSERT_EQ(codes.IsNull(row), vector.IsNull(row)) << row;
+    ASSERT_LT(codes.codes[row], dictionary.size()) << row;
+    const ByteView value = codes.IsNull(row) ? ByteView{} : dictionary[codes.codes[row]];
+    ASSERT_EQ(test::TextOf(value), test::TextOf(vector.bytes[row])) << row;
+    if (codes.IsNull(row)) {
+      ASSERT_EQ(codes.codes[row], 0u) << row;
+    }
+  }
+}
+
 /// Parses `segment` and compares every value of every column.
 void ExpectColumns(const ByteBuffer &segment, const std::vector<OwnedColumn> &columns) {
   std::pmr::memory_resource *memory = std::pmr::get_default_resource();
@@ -44,6 +67,7 @@ void ExpectColumns(const ByteBuffer &segment, const std::vector<OwnedColumn> &co
         ASSERT_TRUE(columns[c].Matches(at, *vector, row))
             << "column " << c << " row " << at << " by " << reader.EncodingName();
       }
+      ASSERT_NO_FATAL_FAILURE(ExpectCodes(reader, v, *vector));
       EXPECT_EQ(vector->any_null, any_null);
       EXPECT_EQ(head.Vector(c, v).any_null, any_null);
       EXPECT_EQ(head.Vector(c, v).all_null, all_null);
@@ -88,6 +112,39 @@ INSTANTIATE_TEST_SUITE_P(Sizes, RoundTrip,
                                           testing::Values(1u, 2u, 1023u, 1024u, 1025u, 5000u,
                                                           kMaxSegmentRows)),
                          RoundTripName);
+
+/// Values that repeat become codes in every bytes class, whatever the NULLs; others do not.
+TEST(Segment, RepeatedBytesHaveCodes) {
+  std::pmr::memory_resource *memory = std::pmr::get_default_resource();
+  for (int type = 1; type <= 12; type++) {
+    for (Level level : {Level::kHot, Level::kCold}) {
+      for (NullPattern pattern : test::kNullPatterns) {
+        SCOPED_TRACE(testing::Message() << "type " << type << " nulls " << int(pattern));
+        std::vector<OwnedColumn> columns;
+        columns.push_back(
+            MakeColumn(static_cast<PhysicalType>(type), 5000, Shape::kFewDistinct, pattern));
+        const ByteBuffer segment = WriteOk(columns, level);
+        SegmentHead head(memory);
+        ASSERT_TRUE(test::ParseHead(segment, head).ok());
+        BlockReader reader(memory);
+        EXPECT_TRUE(reader.Dictionary().empty());  // nothing is open
+        static CodeVector codes;
+        EXPECT_EQ(reader.ReadCodes(0, codes).code(), StatusCode::kInvalid);
+        ASSERT_TRUE(reader.Open(head, 0, test::BlockOf(segment, head.columns()[0])).ok());
+        const bool has_codes = IsBytes(columns[0].type) && pattern != NullPattern::kAll &&
+                               columns[0].type != PhysicalType::kNumeric;
+        if (columns[0].type != PhysicalType::kNumeric) {
+          EXPECT_EQ(!reader.Dictionary().empty(), has_codes);
+        }
+        if (has_codes) {
+          EXPECT_LE(reader.Dictionary().size(), 13u);
+          EXPECT_TRUE(reader.ReadCodes(4, codes).ok());
+          EXPECT_EQ(reader.ReadCodes(5, codes).code(), StatusCode::kInvalid);
+        }
+      }
+    }
+  }
+}
 
 TEST(Segment, ManyColumns) {
   std::vector<OwnedColumn> columns;
