@@ -22,6 +22,7 @@ extern "C" {
 #include "commands/trigger.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 }
@@ -461,6 +462,7 @@ void AddStoreTotal(Oid store, int64_t rows, int64_t bytes, int64_t segments, int
   Relation table = table_open(CatalogRelation("store_total"), RowExclusiveLock);
   InsertTotal(table, store, {rows, bytes, segments, tmin, tmax});
   table_close(table, NoLock);
+  CacheInvalidateRelcacheByRelid(store);  // for CachedStoreTotal()
 }
 
 StoreTotal GetStoreTotal(Oid store, Snapshot snapshot) {

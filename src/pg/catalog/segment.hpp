@@ -68,8 +68,10 @@ struct StoreTotal {
 /// Adds deltas (may be negative) in the current transaction.
 void AddStoreTotal(Oid store, int64_t rows, int64_t bytes, int64_t segments, int64_t tmin,
                    int64_t tmax);
-/// The sum visible to `snapshot` (NULL = latest): the planner's source, O(1) after FoldStoreTotal.
+/// The sum visible to `snapshot` (NULL = latest), O(1) after FoldStoreTotal.
 StoreTotal GetStoreTotal(Oid store, Snapshot snapshot);
+/// The planner's source: the latest sum as this session last heard of it.
+StoreTotal CachedStoreTotal(Oid store);
 /// Replaces the rows of a store by their sum when there are many.
 void FoldStoreTotal(Oid store);
 

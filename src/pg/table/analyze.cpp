@@ -36,7 +36,7 @@ void EstimateSize(Relation relation, int32 *attribute_widths, BlockNumber *pages
   const Oid store = relation->rd_rel->reltoastrelid;
   if (!OidIsValid(store) || !RelationIsPermanent(relation)) return;
   Enter([&] {
-    const StoreTotal total = GetStoreTotal(store, nullptr);
+    const StoreTotal total = CachedStoreTotal(store);
     if (total.rows <= 0) return;
     const double cold_pages = std::floor(static_cast<double>(total.bytes) / BLCKSZ) + 1;
     *pages = static_cast<BlockNumber>(
