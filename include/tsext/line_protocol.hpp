@@ -107,7 +107,7 @@ class LineReader {
   bool ReadTags(LinePoint *point, Failure *failure);
   bool ReadFields(LinePoint *point, Failure *failure);
   bool ReadTime(LinePoint *point, Failure *failure) noexcept;
-  void CheckDuplicateTags(Failure *failure);
+  void CheckDuplicateTags(std::span<const LineTag> tags, Failure *failure);
   void SkipBadLine(const Failure &failure) noexcept;
 
   const char *begin_ = nullptr, *at_ = nullptr, *end_ = nullptr;
