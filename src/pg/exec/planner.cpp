@@ -4,14 +4,16 @@
 #include "pg/base/settings.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
+#include "pg/exec/index_scan.hpp"
 #include "pg/exec/scan.hpp"
 
 extern "C" {
 #include "access/table.h"
+#include "catalog/pg_am_d.h"
 #include "catalog/pg_class_d.h"
+#include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/plancat.h"
-#include "storage/lockdefs.h"
 #include "utils/rel.h"
 }
 
@@ -22,24 +24,44 @@ namespace {
 get_relation_info_hook_type previous_get_relation_info = nullptr;
 set_rel_pathlist_hook_type previous_set_rel_pathlist = nullptr;
 
-/// Whether all rows of the table are hot now. Tables that are not permanent are never compressed,
-/// and one with a valid unique index neither: compaction passes it by, and the index is refused
-/// while there are cold rows. For others it may change at any time. The first compaction makes
-/// plans invalid, and RefuseColdRows() stops one that escapes.
-bool IsHot(Relation relation, const RelOptInfo *rel) {
-  if (!RelationIsPermanent(relation)) return true;
+/// Whether rows of the table can be cold, now or when the plan runs. It does not depend on whether
+/// any are: a plan outlives compactions. Tables that are not permanent are never compressed, and
+/// one with a valid unique index neither: compaction passes it by, and the index is refused while
+/// there are cold rows. Making such an index, or dropping it, makes plans invalid.
+bool MayHaveColdRows(Relation relation, const RelOptInfo *rel) {
+  if (!IsTsextRelation(relation) || !RelationIsPermanent(relation)) return false;
   ListCell *cell;
   foreach (cell, rel->indexlist)
-    if (lfirst_node(IndexOptInfo, cell)->unique) return true;
-  return !HasSegments(relation->rd_rel->reltoastrelid, nullptr);
+    if (lfirst_node(IndexOptInfo, cell)->unique) return false;
+  return true;
 }
 
-/// Indexes and the heap's tuple ids are of the hot rows only, so a path over them would lose the
-/// cold ones.
-void ForgetHotPaths(Oid relation_id, RelOptInfo *rel) {
+/// Leaves of an index what TsextIndexScan can wrap. Bitmaps and tuple id ranges are heap's: they
+/// would have to be joined by the cold rows in the middle of heap's nodes; index-only scans would
+/// have to read what segments do not have in the index.
+void LimitIndex(IndexOptInfo *index, bool has_cold_rows) {
+  index->amhasgetbitmap = false;
+  index->amcanparallel = false;
+  for (int i = 0; i < index->ncolumns; i++) index->canreturn[i] = false;
+  // Estimates take the first and last entry of a btree for the column's least and greatest value,
+  // unless the index does not really exist. Nothing else in the server asks that of a btree.
+  if (index->relam == BTREE_AM_OID && has_cold_rows) index->hypothetical = true;
+}
+
+/// Indexes and the heap's tuple ids are of the hot rows only.
+void LimitHotPaths(Oid relation_id, RelOptInfo *rel) {
   Relation relation = table_open(relation_id, NoLock);
-  if (IsTsextRelation(relation) && !IsHot(relation, rel)) {
-    rel->indexlist = NIL;
+  if (MayHaveColdRows(relation, rel)) {
+    const bool has_cold_rows = CachedStoreTotal(relation->rd_rel->reltoastrelid).rows > 0;
+    List *indexes = NIL;
+    ListCell *cell;
+    foreach (cell, rel->indexlist) {
+      auto *index = lfirst_node(IndexOptInfo, cell);
+      LimitIndex(index, has_cold_rows);
+      // The others serve for statistics of their expressions.
+      if (index->amhasgettuple || index->indexprs != NIL) indexes = lappend(indexes, index);
+    }
+    rel->indexlist = indexes;
     rel->amflags &= ~static_cast<uint32>(AMFLAG_HAS_TID_RANGE);
   }
   table_close(relation, NoLock);
@@ -49,18 +71,44 @@ void GetRelationInfo(PlannerInfo *root, Oid relation_id, bool is_parent, RelOptI
   if (previous_get_relation_info != nullptr)
     previous_get_relation_info(root, relation_id, is_parent, rel);
   if (!is_parent && (rel->indexlist != NIL || rel->amflags != 0))
-    Enter([&] { ForgetHotPaths(relation_id, rel); });
+    Enter([&] { LimitHotPaths(relation_id, rel); });
 }
 
-/// A table that is all hot is a heap to the planner too.
+/// Makes the paths of a table that may have cold rows anew: what add_path() has thrown away was
+/// compared with paths that cannot be.
+void ReplacePaths(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *entry) {
+  List *indexes = NIL;
+  List *others = NIL;  // by tuple id, or another extension's
+  ListCell *cell;
+  foreach (cell, rel->pathlist) {
+    auto *path = static_cast<Path *>(lfirst(cell));
+    if (IsA(path, IndexPath)) {
+      // An order by distance would not hold for the cold rows.
+      if (path->pathtype == T_IndexScan && castNode(IndexPath, path)->indexorderbys == NIL)
+        indexes = lappend(indexes, path);
+    } else if (path->pathtype != T_SeqScan) {
+      others = lappend(others, path);
+    }
+  }
+  rel->pathlist = NIL;
+  add_path(rel, create_seqscan_path(root, rel, rel->lateral_relids, 0));
+  if (enable_scan) {
+    AddScanPaths(root, rel, entry);
+    foreach (cell, indexes)
+      add_path(rel, MakeIndexScanPath(root, rel, lfirst_node(IndexPath, cell)));
+  }
+  foreach (cell, others) add_path(rel, static_cast<Path *>(lfirst(cell)));
+}
+
+/// A table that stays hot is a heap to the planner too.
 void AddPaths(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *entry) {
-  if (!enable_scan || entry->rtekind != RTE_RELATION || entry->inh || entry->tablesample != nullptr)
-    return;
+  if (entry->rtekind != RTE_RELATION || entry->inh || entry->tablesample != nullptr) return;
   if (entry->relkind != RELKIND_RELATION && entry->relkind != RELKIND_MATVIEW) return;
+  if (IS_DUMMY_REL(rel)) return;
   Relation relation = table_open(entry->relid, NoLock);
-  const bool has_cold_rows = IsTsextRelation(relation) && !IsHot(relation, rel);
+  const bool may_have_cold_rows = MayHaveColdRows(relation, rel);
   table_close(relation, NoLock);
-  if (has_cold_rows) AddScanPaths(root, rel, entry);
+  if (may_have_cold_rows) ReplacePaths(root, rel, entry);
 }
 
 void SetRelPathlist(PlannerInfo *root, RelOptInfo *rel, Index index, RangeTblEntry *entry) {
@@ -74,6 +122,7 @@ void InitPlanner() {
   previous_set_rel_pathlist = set_rel_pathlist_hook;
   set_rel_pathlist_hook = SetRelPathlist;
   InitScan();
+  InitIndexScan();
   previous_get_relation_info = get_relation_info_hook;
   get_relation_info_hook = GetRelationInfo;
 }
