@@ -83,9 +83,11 @@ def private_peak_mb(pid):
 
 
 class DuckDB:
-    def __init__(self, name, threads=None):
+    """A session of DuckDB in a process of its own. The file is made anew unless `keep`."""
+
+    def __init__(self, name, threads=None, keep=False):
         self.file = WORK / name
-        for old in (self.file, self.file.with_name(name + ".wal")):
+        for old in () if keep else (self.file, self.file.with_name(name + ".wal")):
             old.unlink(missing_ok=True)
         self.node = subprocess.Popen(["node", TOP / "bench" / "duckdb.mjs", self.file, *([str(threads)] if threads else [])], text=True, stdin=subprocess.PIPE,
                                      stdout=subprocess.PIPE)
@@ -98,6 +100,10 @@ class DuckDB:
         if "error" in answer:
             raise RuntimeError(f"{statement}\n{answer['error']}")
         return answer["ms"], answer["rows"]
+
+    def milliseconds(self, statement):
+        """Wall-clock time until the whole answer is in node's memory; the rows do not come here."""
+        return self.get("\\time " + statement)[0]
 
     def close(self):
         self.node.stdin.close()

@@ -1,26 +1,28 @@
 #!/usr/bin/env bash
 # Measures tsext beside a heap table and DuckDB; bench/README.md says what the figures mean and keeps the last ones.
 #
-#   bench/run.sh [size|load|codecs|concurrent [ARGUMENTS]]      default: codecs size load concurrent
+#   bench/run.sh [size|load|codecs|query|concurrent [ARGUMENTS]]      default: codecs size load query concurrent
 #     codecs       speed of the core's loops (Google Benchmark) and their ratios
 #     size         bytes on disk                     arguments: codecs int dec raw minutes planning
 #     load         speed of writing                  arguments: copy insert select compact
+#     query        speed of reading                  arguments: cpu100 cpu1000 rates growth planning grafana
 #     concurrent   writers, readers and compaction   argument: seconds
 #
-# A private server (data under build/) with TSEXT_BENCH_CONF or the settings below is started and removed. TSEXT_DATA: the folder
-# of real series. TSEXT_BENCH_REPEATS (3), TSEXT_BENCH_SECONDS (8, of a pgbench run).
+# A private server (data under build/) with TSEXT_BENCH_CONF or the settings below is started and removed; that of "query" is kept,
+# stopped, with what was loaded (some 4 GB; test/server.sh wipe bench-query removes it). TSEXT_DATA: the folder of real series.
+# TSEXT_BENCH_REPEATS (3), TSEXT_BENCH_SECONDS (8, of a pgbench run), TSEXT_BENCH_TIMES and TSEXT_BENCH_BUDGET: see query.py.
 set -euo pipefail
 umask 022
 cd "$(dirname "$0")/.."
 unset MAKEFLAGS MAKELEVEL MFLAGS PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGSERVICE
 if [ $# = 0 ]; then
   status=0
-  for part in codecs size load concurrent; do bench/run.sh $part || status=1; done
+  for part in codecs size load query concurrent; do bench/run.sh $part || status=1; done
   exit $status
 fi
 part=$1
 shift
-case $part in size | load | codecs | concurrent) ;; *) sed -n '2,11p' "$0"; exit 2 ;; esac
+case $part in size | load | codecs | query | concurrent) ;; *) sed -n '2,13p' "$0"; exit 2 ;; esac
 
 [ -n "${TSEXT_SKIP_PACKAGES:-}" ] || test/install_packages.sh build bench
 if [ -z "${PG_CONFIG:-}" ]; then
@@ -71,12 +73,23 @@ deadlock_timeout = 20ms
 log_lock_waits = on
 CONF
 fi
-trap 'test/server.sh wipe bench; if [ -f build/stage ]; then test/server.sh clean; fi' EXIT
+name=bench
+if [ "$part" = query ]; then
+  name=bench-query
+  exec 8>build/bench/query.lock
+  flock -n 8 || { echo "bench/run.sh query is running already" >&2; exit 1; }
+  kept=$(test/server.sh root)/servers/$name
+  cmp -s "$conf" "$kept/conf" || test/server.sh wipe $name       # its settings have changed, or there is none
+  trap 'test/server.sh stop bench-query' EXIT
+else
+  trap 'test/server.sh wipe bench; if [ -f build/stage ] && [ ! -d "$(cat build/stage)/servers/bench-query" ]; then test/server.sh clean; fi' EXIT
+  test/server.sh wipe $name
+fi
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-test/server.sh wipe bench
-TSEXT_CONF=$conf test/server.sh start bench
-eval "$(test/server.sh env bench)"
-TSEXT_SERVER_LOG=$(test/server.sh root)/servers/bench/log
+TSEXT_CONF=$conf test/server.sh start $name 8>&-
+if [ "$part" = query ]; then cp "$conf" "$kept/conf"; fi
+eval "$(test/server.sh env $name)"
+TSEXT_SERVER_LOG=$(test/server.sh root)/servers/$name/log
 export TSEXT_SERVER_LOG PATH
 python3 "bench/$part.py" "$@"

@@ -9,7 +9,7 @@
 #     regress       sql/*.sql by pg_regress
 #     isolation     test/isolation/specs/*.spec
 #     tap           test/tap/*.pl by prove
-#     differential  random statements and real data against a heap twin
+#     differential  random statements, random queries, Grafana's statements and real data against a heap twin
 #     doc           the SQL of README.md and doc/*.md runs
 #
 # Everything it makes lies under build/ (or, when the server's account cannot reach that, in a staged directory that is
@@ -236,6 +236,12 @@ layer_differential() {
   supervised 600 "$out/differential.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/differential/differential.py --seed 1 \
     --seconds "${TSEXT_DIFFERENTIAL_SECONDS:-60}" --keep-going
   count_tap "random statements" "$out/differential.log" $?
+  supervised 600 "$out/query.log" env "${server_env[@]}" python3 test/differential/query.py --seed 1 \
+    --seconds "${TSEXT_QUERY_SECONDS:-40}" --keep-going
+  count_tap "random queries" "$out/query.log" $?
+  tail -n 1 "$out/query.log"
+  supervised 300 "$out/grafana.log" env "${server_env[@]}" python3 test/differential/grafana.py
+  count_tap "Grafana's statements" "$out/grafana.log" $?
   supervised 1200 "$out/real_data.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/differential/real_data.py
   count_tap "real data" "$out/real_data.log" $?
   wipe_server differential
