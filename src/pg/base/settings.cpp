@@ -20,6 +20,12 @@ int cold_after_s = 7 * 24 * 3600;
 int compact_naptime_s = 10;
 bool compact_background = true;
 int footer_cache_size_kb = 16 * 1024;
+bool auto_create = true;
+bool auto_add_columns = true;
+int max_columns = 256;
+int max_tables = 1000;
+int max_series = 0;
+bool keep_ns = false;
 
 namespace {
 
@@ -40,6 +46,29 @@ bool CheckSimd(int *value, void **, GucSource) {
 
 void AssignSimd(int value, void *) {
   SetSimdLevel(static_cast<SimdLevel>(value));
+}
+
+void DefineLineSettings() {
+  DefineCustomBoolVariable("tsext.auto_create",
+                           "Whether line protocol makes tables for new measurements.", nullptr,
+                           &auto_create, true, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+  DefineCustomBoolVariable("tsext.auto_add_columns",
+                           "Whether line protocol adds columns for new tags and fields.", nullptr,
+                           &auto_add_columns, true, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("tsext.max_columns", "Columns that line protocol gives a table.",
+                          "Lines that need more are rejected.", &max_columns, 256, 2, 1600,
+                          PGC_USERSET, 0, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("tsext.max_tables",
+                          "Tables in a schema up to which line protocol makes more.",
+                          "Lines that need more are rejected.", &max_tables, 1000, 0, INT_MAX,
+                          PGC_USERSET, 0, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable(
+      "tsext.max_series", "Series of line protocol beyond which the log gets a warning.",
+      "0 means never.", &max_series, 0, 0, INT_MAX, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+  DefineCustomBoolVariable(
+      "tsext.keep_ns", "Whether line protocol keeps nanoseconds, in a column time_ns (0 to 999).",
+      "Off: times are rounded down to microseconds.", &keep_ns, false, PGC_USERSET, 0, nullptr,
+      nullptr, nullptr);
 }
 
 }  // namespace
@@ -92,6 +121,7 @@ void DefineSettings() {
                           "Memory a session may keep for parsed segment footers.", nullptr,
                           &footer_cache_size_kb, 16 * 1024, 0, MAX_KILOBYTES, PGC_USERSET,
                           GUC_UNIT_KB, nullptr, nullptr, nullptr);
+  DefineLineSettings();
 }
 
 }  // namespace tsext::pg

@@ -18,6 +18,14 @@ extern int compact_naptime_s;     // pause between two rounds of the background 
 extern bool compact_background;   // whether the background worker compacts at all
 extern int footer_cache_size_kb;  // memory a backend may keep for parsed segment heads
 
+// Line protocol: tsext.write_lines() and the listeners.
+extern bool auto_create;       // whether a new measurement makes a table
+extern bool auto_add_columns;  // whether a new tag or field makes a column
+extern int max_columns;        // a table may get by itself
+extern int max_tables;         // a schema may get by itself
+extern int max_series;         // a warning beyond it; 0 = never
+extern bool keep_ns;           // whether tables get a column for nanoseconds
+
 /// Effective limit in bytes for buffered rows of a bulk writer.
 unsigned long BulkMemoryBytes();
 
