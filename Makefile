@@ -57,9 +57,9 @@ include $(PGXS)
 
 # One kernel source, three instruction sets; the CPU picks the table (src/core/codec/README in src/core).
 # No fused multiply-add: every table rounds alike.
-build/core/codec/kernels_v%.o: CXXFLAGS += -ffp-contract=off
-build/core/codec/kernels_v3.o: CXXFLAGS += -march=x86-64-v3
-build/core/codec/kernels_v4.o: CXXFLAGS += -march=x86-64-v4
+build/core/codec/kernels_v%.o build/core/vector/vector_kernels_v%.o: CXXFLAGS += -ffp-contract=off
+build/core/codec/kernels_v3.o build/core/vector/vector_kernels_v3.o: CXXFLAGS += -march=x86-64-v3
+build/core/codec/kernels_v4.o build/core/vector/vector_kernels_v4.o: CXXFLAGS += -march=x86-64-v4
 
 build/%.o: src/%.cpp
 	@mkdir -p $(@D)

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
-#include "core/vector/real_order.hpp"
+#include "core/vector/vector_kernels.hpp"
 
 namespace tsext {
 
 namespace {
+
+constexpr uint32_t kAllParts = kSummarySum | kSummaryMin | kSummaryMax;
 
 /// The rows of word `index` of a vector that a slice counts.
 uint64_t ActiveWord(const Vector *vector, const Slice &slice, uint32_t index) noexcept {
@@ -30,35 +33,35 @@ void ForEachActive(const Vector *vector, const Slice &slice, const Visit &visit)
   }
 }
 
-uint32_t CountActive(const Vector *vector, const Slice &slice) noexcept {
-  uint32_t count = 0;
-  for (uint32_t index = slice.begin / 64; index * 64 < slice.end; index++)
-    count += static_cast<uint32_t>(std::popcount(ActiveWord(vector, slice, index)));
-  return count;
+RowMask MaskOf(const Vector *vector, const Slice &slice) noexcept {
+  return {.begin = slice.begin,
+          .end = slice.end,
+          .keep = slice.selection != nullptr ? slice.selection->words.data() : nullptr,
+          .drop = vector != nullptr && vector->any_null ? vector->nulls.data() : nullptr};
 }
 
-double RealAt(const Vector &vector, uint32_t row) noexcept {
-  return vector.type == PhysicalType::kFloat32 ? vector.floats[row] : vector.doubles[row];
-}
-
-/// Where values[row] begins something new: row 0 and rows for which begins(row) is true.
-template <typename Begins>
-uint32_t FindBegins(uint32_t rows, uint16_t *out, const Begins &begins) noexcept {
-  uint32_t count = 0;
-  for (uint32_t row = 0; row < rows; row++)
-    if (row == 0 || begins(row)) out[count++] = static_cast<uint16_t>(row);
-  out[count] = static_cast<uint16_t>(rows);
-  return count;
+/// True when one of the values that count is infinite and positive.
+template <typename T>
+bool AnyInfinite(const T *values, const Vector &vector, const Slice &slice) noexcept {
+  bool found = false;
+  ForEachActive(&vector, slice, [&](uint32_t row) {
+    found = found || values[row] == std::numeric_limits<T>::infinity();
+  });
+  return found;
 }
 
 }  // namespace
 
 uint32_t CountRows(const Slice &slice) noexcept {
-  return CountActive(nullptr, slice);
+  if (slice.begin >= slice.end) return 0;
+  if (slice.selection == nullptr) return slice.end - slice.begin;
+  return CurrentVectorKernels().count_rows(MaskOf(nullptr, slice));
 }
 
 uint32_t CountValues(const Vector &vector, const Slice &slice) noexcept {
-  return CountActive(&vector, slice);
+  if (slice.begin >= slice.end) return 0;
+  if (slice.selection == nullptr && !vector.any_null) return slice.end - slice.begin;
+  return CurrentVectorKernels().count_rows(MaskOf(&vector, slice));
 }
 
 int FirstRow(const Vector *vector, const Slice &slice) noexcept {
@@ -77,53 +80,79 @@ int LastRow(const Vector *vector, const Slice &slice) noexcept {
   return -1;
 }
 
-IntegerSummary SummarizeIntegers(const Vector &vector, const Slice &slice, uint32_t) {
+IntegerSummary SummarizeIntegers(const Vector &vector, const Slice &slice, uint32_t parts) {
   IntegerSummary summary;
-  ForEachActive(&vector, slice, [&](uint32_t row) {
-    const int64_t value = vector.integers[row];
-    if (summary.count == 0) summary.min = summary.max = value;
-    summary.count++;
-    summary.min = std::min(summary.min, value);
-    summary.max = std::max(summary.max, value);
-    summary.sum += value;
-  });
+  if (slice.begin >= slice.end) return summary;
+  const VectorKernels &kernels = CurrentVectorKernels();
+  if (slice.selection == nullptr && !vector.any_null) {
+    kernels.total_integers[parts & kAllParts](vector.integers + slice.begin,
+                                              slice.end - slice.begin, &summary);
+    return summary;
+  }
+  kernels.total_masked_integers[parts & kAllParts](vector.integers, MaskOf(&vector, slice),
+                                                   &summary);
+  return summary.count > 0 ? summary : IntegerSummary{};
+}
+
+namespace {
+
+template <typename T>
+RealSummary SummarizeValues(const T *values, const Vector &vector, const Slice &slice,
+                            uint32_t parts, bool (*run)(const T *, uint32_t, RealSummary *),
+                            bool (*masked)(const T *, const RowMask &, RealSummary *)) {
+  RealSummary summary;
+  const bool has_nan = slice.selection == nullptr && !vector.any_null
+                           ? run(values + slice.begin, slice.end - slice.begin, &summary)
+                           : masked(values, MaskOf(&vector, slice), &summary);
+  if (summary.count == 0) return {};
+  if (has_nan) summary.max = std::numeric_limits<double>::quiet_NaN();
+  // Infinity is also what nothing but NaN leaves.
+  if ((parts & kSummaryMin) != 0 && summary.min == std::numeric_limits<double>::infinity() &&
+      !AnyInfinite(values, vector, slice))
+    summary.min = std::numeric_limits<double>::quiet_NaN();
   return summary;
 }
 
-RealSummary SummarizeReals(const Vector &vector, const Slice &slice, uint32_t) {
-  RealSummary summary;
-  ForEachActive(&vector, slice, [&](uint32_t row) {
-    const double value = RealAt(vector, row);
-    if (summary.count == 0) summary.min = summary.max = value;
-    summary.sum = summary.count == 0 ? value : summary.sum + value;
-    summary.count++;
-    if (RealLess(value, summary.min)) summary.min = value;
-    if (RealLess(summary.max, value)) summary.max = value;
-  });
-  return summary;
+}  // namespace
+
+RealSummary SummarizeReals(const Vector &vector, const Slice &slice, uint32_t parts) {
+  if (slice.begin >= slice.end) return {};
+  const VectorKernels &kernels = CurrentVectorKernels();
+  parts &= kAllParts;
+  if (vector.type == PhysicalType::kFloat32) {
+    return SummarizeValues(vector.floats, vector, slice, parts, kernels.total_floats[parts],
+                           kernels.total_masked_floats[parts]);
+  }
+  return SummarizeValues(vector.doubles, vector, slice, parts, kernels.total_doubles[parts],
+                         kernels.total_masked_doubles[parts]);
 }
 
 double SumSquaredDistances(const Vector &vector, const Slice &slice, double center) {
-  double sum = 0;
-  ForEachActive(&vector, slice, [&](uint32_t row) {
-    const double distance =
-        (IsInteger(vector.type) ? static_cast<double>(vector.integers[row]) : RealAt(vector, row)) -
-        center;
-    sum += distance * distance;
-  });
-  return sum;
+  if (slice.begin >= slice.end) return 0;
+  const VectorKernels &kernels = CurrentVectorKernels();
+  const RowMask rows = MaskOf(&vector, slice);
+  if (vector.type == PhysicalType::kFloat64)
+    return kernels.squares_of_doubles(vector.doubles, rows, center);
+  if (vector.type == PhysicalType::kFloat32)
+    return kernels.squares_of_floats(vector.floats, rows, center);
+  alignas(64) double doubles[kVectorSize];
+  // The kernel reads whole blocks.
+  const uint32_t end = std::min((slice.end + 15) / 16 * 16, kVectorSize);
+  for (uint32_t row = slice.begin / 16 * 16; row < end; row++)
+    doubles[row] = static_cast<double>(vector.integers[row]);
+  return kernels.squares_of_doubles(doubles, rows, center);
 }
 
 uint32_t FindRuns(const int64_t *keys, uint32_t rows, uint16_t *begins) noexcept {
-  return FindBegins(rows, begins, [&](uint32_t row) { return keys[row] != keys[row - 1]; });
+  return CurrentVectorKernels().runs_of_integers(keys, rows, begins);
 }
 
 uint32_t FindRuns(const uint32_t *keys, uint32_t rows, uint16_t *begins) noexcept {
-  return FindBegins(rows, begins, [&](uint32_t row) { return keys[row] != keys[row - 1]; });
+  return CurrentVectorKernels().runs_of_codes(keys, rows, begins);
 }
 
 uint32_t FindAscendingRuns(const int64_t *values, uint32_t rows, uint16_t *begins) noexcept {
-  return FindBegins(rows, begins, [&](uint32_t row) { return values[row] < values[row - 1]; });
+  return CurrentVectorKernels().ascending_runs(values, rows, begins);
 }
 
 uint32_t MergeRuns(const uint16_t *a, uint32_t a_count, const uint16_t *b, uint32_t b_count,
