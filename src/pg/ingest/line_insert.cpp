@@ -1,9 +1,9 @@
 // Rows of a batch into their tables.
 //
 // A tsext table that may be written in bulk and whose columns take the values as they are gets them
-// through a BulkWriter: many rows become segments, few go to the hot heap. Everything else (heap and
-// partitioned tables, views, row triggers, row security, defaults, casts, domains) goes through an
-// ordinary INSERT … SELECT over arrays: it means what a user's INSERT means.
+// through a BulkWriter: many rows become segments, few go to the hot heap. Everything else (heap
+// and partitioned tables, views, row triggers, row security, defaults, casts, domains) goes through
+// an ordinary INSERT … SELECT over arrays: it means what a user's INSERT means.
 //
 // All tables are tried in one subtransaction first. When that fails, each table gets its own, and a
 // table that fails is halved, between requests as far as possible, until the bad lines are alone.
@@ -36,8 +36,7 @@ extern "C" {
 namespace tsext::pg {
 namespace {
 
-constexpr int64_t kUnixEpochUs =
-    (int64_t{POSTGRES_EPOCH_JDATE} - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+constexpr int64_t kUnixEpochUs = (int64_t{POSTGRES_EPOCH_JDATE} - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 
 /// Rows to be written together: units [from, to) of a table.
 struct Part {
@@ -258,8 +257,8 @@ Datum ArrayOf(const Parameter &parameter, int count) {
   bool by_value;
   char alignment;
   get_typlenbyvalalign(parameter.type, &length, &by_value, &alignment);
-  return PointerGetDatum(construct_array(parameter.values, count, parameter.type, length, by_value,
-                                         alignment));
+  return PointerGetDatum(
+      construct_array(parameter.values, count, parameter.type, length, by_value, alignment));
 }
 
 /// Rows of one set of tags and one layout.
@@ -310,10 +309,9 @@ void InsertAlike(const Part &part) {
     values[i] = ArrayOf(parameters[i], static_cast<int>(part.count));
   }
   // unnest() of several arrays is the grammar's: the search path has no say.
-  const char *sql = psprintf(
-      "INSERT INTO %s (%s) SELECT * FROM unnest(%s)",
-      quote_qualified_identifier(part.router->schema, table->name.data()), columns.data,
-      arguments.data);
+  const char *sql = psprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)",
+                             quote_qualified_identifier(part.router->schema, table->name.data()),
+                             columns.data, arguments.data);
   const int result = SPI_execute_with_args(sql, count, types, values, nullptr, false, 0);
   if (result < 0) elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(result));
 }
@@ -433,9 +431,8 @@ void InsertTable(Router *router, LineTable *table) {
   ErrorData *error = TrySubtransaction(TryPart, &part);
   if (error == nullptr) return;
   router->stats.retries++;
-  if (IsTableFault(error->sqlerrcode) ||
-      (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE &&
-       !MayInsertAnything(table->relation_id))) {
+  if (IsTableFault(error->sqlerrcode) || (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE &&
+                                          !MayInsertAnything(table->relation_id))) {
     RejectUnits(part, RejectFor(router, error));
     table->unit_count = 0;
     return;

@@ -1,8 +1,8 @@
 // Tables and columns of measurements: what there is, and making what there is not.
 //
 // Definitions are read from the catalogs without a lock, so that a table that somebody holds delays
-// nobody's lines but its own. Invalidation messages mark what may have changed since; once the table
-// is locked for inserting, a marked one is read again.
+// nobody's lines but its own. Invalidation messages mark what may have changed since; once the
+// table is locked for inserting, a marked one is read again.
 
 #include <algorithm>
 #include <cstring>
@@ -75,8 +75,7 @@ const char *ColumnNameFault(const Router *router, const char *name) {
   if (strcmp(name, kTimeColumn) == 0) return "\"time\" is the name of the time column";
   if (SystemAttributeByName(name) != nullptr)
     return psprintf("\"%s\" is the name of a system column", name);
-  if (router->options.keep_ns && strcmp(name, kNanosecondsColumn) == 0)
-    return kNanosecondsFault;
+  if (router->options.keep_ns && strcmp(name, kNanosecondsColumn) == 0) return kNanosecondsFault;
   return nullptr;
 }
 
@@ -145,8 +144,7 @@ void ForEachAttribute(Oid relation_id, Visit &&visit) {
               ObjectIdGetDatum(relation_id));
   ScanKeyInit(&keys[1], Anum_pg_attribute_attnum, BTGreaterStrategyNumber, F_INT2GT,
               Int16GetDatum(0));
-  SysScanDesc scan =
-      systable_beginscan(catalog, AttributeRelidNumIndexId, true, nullptr, 2, keys);
+  SysScanDesc scan = systable_beginscan(catalog, AttributeRelidNumIndexId, true, nullptr, 2, keys);
   for (HeapTuple tuple; HeapTupleIsValid(tuple = systable_getnext(scan));) {
     auto *attribute = reinterpret_cast<Form_pg_attribute>(GETSTRUCT(tuple));
     if (!attribute->attisdropped) visit(attribute);
@@ -175,9 +173,7 @@ int AddColumn(Router *router, LineTable *table, std::string_view name, Oid type)
 }
 
 int IndexOfColumn(const LineTable *table, std::string_view name) {
-  return static_cast<int>(
-             reinterpret_cast<uintptr_t>(ByteMapFind(table->column_map, name))) -
-         1;
+  return static_cast<int>(reinterpret_cast<uintptr_t>(ByteMapFind(table->column_map, name))) - 1;
 }
 
 void ReadDefinition(Router *router, LineTable *table) {
@@ -211,14 +207,13 @@ void ReadDefinition(Router *router, LineTable *table) {
   if (nanoseconds != nullptr && nanoseconds->type != INT2OID && nanoseconds->type != INT4OID &&
       nanoseconds->type != INT8OID)
     Refuse(&table->reject, RejectReason::kTypeConflict,
-           MemoryContextStrdup(router->known,
-                               psprintf("column \"time_ns\" of table \"%s\" is no smallint",
-                                        table->name.data())));
+           MemoryContextStrdup(
+               router->known,
+               psprintf("column \"time_ns\" of table \"%s\" is no smallint", table->name.data())));
 }
 
 LineTable *AddTable(Router *router, std::string_view name, Oid relation_id) {
-  auto *table =
-      static_cast<LineTable *>(MemoryContextAllocZero(router->known, sizeof(LineTable)));
+  auto *table = static_cast<LineTable *>(MemoryContextAllocZero(router->known, sizeof(LineTable)));
   table->name = CopyText(router->known, name);
   table->relation_id = relation_id;
   table->kind = RELKIND_RELATION;
@@ -260,8 +255,7 @@ bool MayMakeTable(Router *router, Reject *reject) {
 
 /// Whether a tag or field may go to a column of its name.
 bool MayTakeColumn(const LineTable *table, const LineColumn &column, bool is_tag, Reject *reject) {
-  if (column.is_nanoseconds)
-    return Refuse(reject, RejectReason::kName, kNanosecondsFault);
+  if (column.is_nanoseconds) return Refuse(reject, RejectReason::kName, kNanosecondsFault);
   if (is_tag ? column.is_field : column.is_tag)
     return Refuse(reject, RejectReason::kName,
                   psprintf("\"%s\" is a %s of table \"%s\", but was sent as a %s",
@@ -347,8 +341,7 @@ void CreateTable(Router *router, LineTable *table) {
     for (int i = 0; i < table->column_count; i++) {
       const LineColumn &column = table->columns[i];
       if (!IsNew(column) || column.is_tag != tags) continue;
-      appendStringInfo(&sql, ", %s %s", quote_identifier(column.name.data()),
-                       SqlType(column.type));
+      appendStringInfo(&sql, ", %s %s", quote_identifier(column.name.data()), SqlType(column.type));
     }
   appendStringInfoString(&sql, ") USING tsext");
   const char *tag_list = TagList(table);
@@ -397,8 +390,8 @@ void AddColumns(Router *router, LineTable *table) {
   Execute(sql.data);
   if (!has_tags || !FollowsTags(table)) return;
   resetStringInfo(&sql);
-  appendStringInfo(&sql, "ALTER TABLE %s SET (tsext.segment_by = %s)",
-                   QualifiedName(router, table), quote_literal_cstr(TagList(table)));
+  appendStringInfo(&sql, "ALTER TABLE %s SET (tsext.segment_by = %s)", QualifiedName(router, table),
+                   quote_literal_cstr(TagList(table)));
   Execute(sql.data);
 }
 
@@ -559,8 +552,7 @@ LineTable *FindTable(Router *router, std::string_view name, Reject *reject) {
 int FindColumn(Router *router, LineTable *table, std::string_view name, bool is_tag, Oid type,
                Reject *reject) {
   const int known = IndexOfColumn(table, name);
-  if (known >= 0)
-    return MayTakeColumn(table, table->columns[known], is_tag, reject) ? known : -1;
+  if (known >= 0) return MayTakeColumn(table, table->columns[known], is_tag, reject) ? known : -1;
   if (!MayAddColumn(router, table, CopyText(router->batch, name), is_tag, reject)) return -1;
   const int index = AddColumn(router, table, name, type);
   LineColumn &column = table->columns[index];
