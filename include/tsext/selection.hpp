@@ -14,7 +14,8 @@ namespace tsext {
 /// Bit set = row selected. Bits past the rows of the vector are clear, always.
 struct Selection {
   static constexpr uint32_t kWords = kVectorSize / 64;
-  alignas(64) std::array<uint64_t, kWords> words;
+  /// Not aligned to more than 8: selections lie in structs that palloc() allocates.
+  std::array<uint64_t, kWords> words;
 
   void Clear() noexcept { words.fill(0); }
   /// Selects rows 0 .. rows - 1, 0 <= rows <= kVectorSize.

@@ -37,7 +37,7 @@ struct Batch {
 
 /// The order segments and vectors are visited in.
 enum class BatchOrder : uint8_t {
-  kAny,     ///< directory order, hot rows last
+  kAny,     ///< directory order, hot rows last; the only one of parallel scans
   kNewest,  ///< by falling greatest time of the vector, hot rows first (see BatchScanTimeLeft)
   kOldest   ///< by rising least time of the vector, hot rows first
 };
@@ -56,7 +56,7 @@ struct BatchCounters {
 /// Starts a scan. Nothing is read until the first BatchScanNext.
 ///
 /// attributes: those that BatchColumn, BatchCodes and BatchRow may be asked for, as attribute
-///             numbers; the filters' own are added. {0}: none.
+///             numbers; BatchColumn and BatchCodes give the filters' own, too.
 /// filters:    compiled by MakeVectorFilters; may be nullptr. Their constants are read when the
 ///             first batch is asked for, and again after BatchScanRescan.
 /// parallel:   the shared part in DSM, set up by table_parallelscan_initialize(), or nullptr; then
@@ -83,8 +83,8 @@ const CodeVector *BatchCodes(BatchScan *scan, AttrNumber attribute);
 /// The dictionary BatchCodes refers to; changes with the segment only.
 std::span<const ByteView> BatchDictionary(BatchScan *scan, AttrNumber attribute);
 /// Fills a virtual slot of the table's row type with row `row` of the batch: `attributes` of the
-/// scan, the others NULL, tts_tid and tts_tableOid set. By-reference values hold until the next
-/// call or batch.
+/// scan, the others NULL or their values, tts_tid and tts_tableOid set. By-reference values hold
+/// until the next call or batch.
 void BatchRow(BatchScan *scan, uint32_t row, TupleTableSlot *slot);
 
 /// The head of the current segment (cold batches).
@@ -107,5 +107,8 @@ void BatchScanUseFooters(BatchScan *scan, const BatchFooterReader &reader);
 int64_t BatchScanTimeLeft(const BatchScan *scan);
 
 const BatchCounters &BatchScanCounters(const BatchScan *scan);
+/// For EXPLAIN: the times the scan is limited to, and how many segments meet them.
+void BatchScanTimes(const BatchScan *scan, int64_t *from, int64_t *to);
+int64_t BatchScanSegmentsInTime(const BatchScan *scan);
 
 }  // namespace tsext::pg

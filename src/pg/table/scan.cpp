@@ -17,31 +17,30 @@ namespace tsext::pg {
 
 namespace {
 
-// Behind heap's shared state stands the cursor into the list of segments.
-Size ColdCursorOffset() {
+// Behind heap's shared state stands that of the cold rows.
+Size SharedColdOffset() {
   return MAXALIGN(sizeof(ParallelBlockTableScanDescData));
 }
 
-pg_atomic_uint32 *ColdCursor(ParallelTableScanDesc shared) {
-  return shared == nullptr ? nullptr
-                           : reinterpret_cast<pg_atomic_uint32 *>(reinterpret_cast<char *>(shared) +
-                                                                  ColdCursorOffset());
-}
-
 Size ParallelScanEstimate(Relation relation) {
-  Assert(Heap()->parallelscan_estimate(relation) <= ColdCursorOffset());
-  return ColdCursorOffset() + MAXALIGN(sizeof(pg_atomic_uint32));
+  Assert(Heap()->parallelscan_estimate(relation) <= SharedColdOffset());
+  return SharedColdOffset() + MAXALIGN(sizeof(SharedColdScan));
 }
 
 Size ParallelScanInitialize(Relation relation, ParallelTableScanDesc shared) {
   Heap()->parallelscan_initialize(relation, shared);
-  pg_atomic_init_u32(ColdCursor(shared), 0);
+  SharedColdScan *cold = GetSharedColdScan(shared);
+  SpinLockInit(&cold->mutex);
+  cold->has_range = false;
+  pg_atomic_init_u32(&cold->cursor, 0);
   return ParallelScanEstimate(relation);
 }
 
 void ParallelScanReinitialize(Relation relation, ParallelTableScanDesc shared) {
   Heap()->parallelscan_reinitialize(relation, shared);
-  pg_atomic_write_u32(ColdCursor(shared), 0);
+  SharedColdScan *cold = GetSharedColdScan(shared);
+  cold->has_range = false;
+  pg_atomic_write_u32(&cold->cursor, 0);
 }
 
 // Scans that give cold rows. Others fetch by tuple id, and look at the id.
@@ -122,9 +121,11 @@ ColdScan *Cold(TsextScan *scan) {
     Relation relation = scan->base.rs_rd;
     Snapshot snapshot = scan->base.rs_snapshot;
     if (!IsMVCCSnapshot(snapshot)) snapshot = scan->own_snapshot = RegisterFreshSnapshot();
+    SharedColdScan *shared = GetSharedColdScan(scan->base.rs_parallel);
+    if (shared != nullptr) AgreeOnRange(shared, &scan->from, &scan->to);
     if (HasColdRows(relation, snapshot))
       scan->cold = ColdScanBegin(relation, snapshot, scan->attributes, scan->from, scan->to,
-                                 ColdCursor(scan->base.rs_parallel), scan->context);
+                                 shared != nullptr ? &shared->cursor : nullptr, scan->context);
     scan->cold_is_known = true;
   }
   return scan->cold;
@@ -153,6 +154,24 @@ bool ScanGetNextSlot(TableScanDesc base, ScanDirection direction, TupleTableSlot
 }
 
 }  // namespace
+
+SharedColdScan *GetSharedColdScan(ParallelTableScanDesc shared) {
+  return shared == nullptr ? nullptr
+                           : reinterpret_cast<SharedColdScan *>(reinterpret_cast<char *>(shared) +
+                                                                SharedColdOffset());
+}
+
+void AgreeOnRange(SharedColdScan *shared, int64_t *from, int64_t *to) {
+  SpinLockAcquire(&shared->mutex);
+  if (!shared->has_range) {
+    shared->from = *from;
+    shared->to = *to;
+    shared->has_range = true;
+  }
+  *from = shared->from;
+  *to = shared->to;
+  SpinLockRelease(&shared->mutex);
+}
 
 void RestrictScan(TableScanDesc base, const Bitmapset *attributes, int64_t from, int64_t to) {
   TsextScan *scan = AsTsextScan(base);

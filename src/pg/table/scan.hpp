@@ -7,6 +7,7 @@
 
 extern "C" {
 #include "access/relscan.h"
+#include "storage/spin.h"
 }
 
 namespace tsext::pg {
@@ -48,6 +49,21 @@ inline TableScanDesc HeapScanOf(TableScanDesc scan) {
   TsextScan *ours = AsTsextScan(scan);
   return ours != nullptr ? ours->heap : scan;
 }
+
+/// What the participants of a parallel scan share of the cold rows. Each loads the same list of
+/// segments and takes the next one by the cursor, so the list's time range must be the same for
+/// all: the first one to come decides it.
+struct SharedColdScan {
+  slock_t mutex;
+  bool has_range;
+  int64_t from, to;
+  pg_atomic_uint32 cursor;
+};
+
+/// Of the shared part that table_parallelscan_initialize() made; nullptr for nullptr.
+SharedColdScan *GetSharedColdScan(ParallelTableScanDesc shared);
+/// Replaces the caller's range by the one that all participants use.
+void AgreeOnRange(SharedColdScan *shared, int64_t *from, int64_t *to);
 
 /// A fresh snapshot for cold rows when the caller's is no MVCC snapshot (SnapshotAny, Dirty, Self)
 /// or missing. Registered; give it back with UnregisterSnapshot.

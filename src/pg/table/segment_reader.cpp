@@ -137,12 +137,14 @@ namespace {
 /// What a reader keeps for one attribute, from segment to segment.
 struct ReaderColumn {
   BlockReader *block;
-  Vector *vector;
+  Vector *vector;     // made on first use
+  CodeVector *codes;  // made on first use
   std::byte *buffer;
   size_t buffer_size;
-  bool is_open;      // for the current segment
-  bool is_absent;    // the current segment does not have the attribute
-  uint32_t decoded;  // index of the vector in `vector`, or kNoVector
+  bool is_open;            // for the current segment
+  bool is_absent;          // the current segment does not have the attribute
+  uint32_t decoded;        // index of the vector in `vector`, or kNoVector
+  uint32_t decoded_codes;  // likewise in `codes`
 };
 
 }  // namespace
@@ -158,6 +160,7 @@ struct SegmentReader {
   const SegmentRow *row;
   HeadEntry *head;
   ReaderColumn **columns;  // by attribute number - 1, made on first use
+  SegmentReaderCounters counters;
   MemoryContextCallback unpin;
 };
 
@@ -241,7 +244,6 @@ ReaderColumn *ColumnOf(SegmentReader *reader, AttrNumber attribute) {
     auto *made =
         static_cast<ReaderColumn *>(MemoryContextAllocZero(reader->context, sizeof(ReaderColumn)));
     made->block = New<BlockReader>(reader->context, reader->resource);
-    made->vector = New<Vector>(reader->context, reader->resource);
     column = made;
   }
   return column;
@@ -251,7 +253,7 @@ ReaderColumn *ColumnOf(SegmentReader *reader, AttrNumber attribute) {
 void OpenColumn(SegmentReader *reader, ReaderColumn *column, AttrNumber attribute) {
   const SegmentHead &head = *reader->head->head;
   const int index = head.FindColumn(attribute);
-  column->decoded = kNoVector;
+  column->decoded = column->decoded_codes = kNoVector;
   column->is_open = true;
   column->is_absent = index < 0;
   if (column->is_absent) return;
@@ -276,6 +278,7 @@ void OpenColumn(SegmentReader *reader, ReaderColumn *column, AttrNumber attribut
   check(StoreTryRead(reader->toast, reader->row, reader->snapshot,
                      static_cast<size_t>(footer.offset), length, column->buffer, reader->strategy));
   check(column->block->Open(head, static_cast<uint32_t>(index), {column->buffer, length}));
+  reader->counters.bytes_read += length;
 }
 
 /// The open column of an attribute in the current segment; nullptr when the segment lacks it.
@@ -322,6 +325,13 @@ void SegmentReaderUseRing(SegmentReader *reader) {
 }
 
 void SegmentReaderOpen(SegmentReader *reader, const SegmentRow *row) {
+  if (reader->head != nullptr) {
+    const HeadKey &open = reader->head->key;
+    if (open.store == row->store && open.seg == row->seg && open.value_id == row->value_id) {
+      reader->row = row;
+      return;
+    }
+  }
   Unpin(reader);
   for (int i = 0; i < reader->descriptor->natts; i++)
     if (reader->columns[i] != nullptr) reader->columns[i]->is_open = false;
@@ -350,12 +360,37 @@ const Vector *SegmentReaderVector(SegmentReader *reader, AttrNumber attribute, u
   ReaderColumn *column = OpenedColumn(reader, attribute);
   if (column == nullptr) return nullptr;
   if (column->decoded != index) {
+    if (column->vector == nullptr) column->vector = New<Vector>(reader->context, reader->resource);
     column->decoded = kNoVector;
     const Status status = column->block->Read(index, *column->vector);
     if (!status.ok()) RaiseDamaged(reader, reader->row, attribute, status);
     column->decoded = index;
+    reader->counters.values_decoded += column->vector->count;
   }
   return column->vector;
+}
+
+const CodeVector *SegmentReaderCodes(SegmentReader *reader, AttrNumber attribute, uint32_t index) {
+  ReaderColumn *column = OpenedColumn(reader, attribute);
+  if (column == nullptr || column->block->Dictionary().empty()) return nullptr;
+  if (column->decoded_codes != index) {
+    if (column->codes == nullptr) column->codes = New<CodeVector>(reader->context);
+    column->decoded_codes = kNoVector;
+    const Status status = column->block->ReadCodes(index, *column->codes);
+    if (!status.ok()) RaiseDamaged(reader, reader->row, attribute, status);
+    column->decoded_codes = index;
+    reader->counters.values_decoded += column->codes->count;
+  }
+  return column->codes;
+}
+
+std::span<const ByteView> SegmentReaderDictionary(SegmentReader *reader, AttrNumber attribute) {
+  const ReaderColumn *column = OpenedColumn(reader, attribute);
+  return column == nullptr ? std::span<const ByteView>{} : column->block->Dictionary();
+}
+
+const SegmentReaderCounters &SegmentReaderCount(const SegmentReader *reader) {
+  return reader->counters;
 }
 
 Datum SegmentReaderValue(SegmentReader *reader, AttrNumber attribute, uint32_t row, bool *is_null) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "tsext/segment.hpp"
 
@@ -26,13 +27,25 @@ void SegmentReaderUseDescriptor(SegmentReader *reader, TupleDesc descriptor);
 /// of shared_buffers.
 void SegmentReaderUseRing(SegmentReader *reader);
 /// Switches to a segment (reads and parses its head, from the backend's cache when there). row must
-/// outlive its use.
+/// outlive its use. The segment that is open already stays open with all that was read of it.
 void SegmentReaderOpen(SegmentReader *reader, const SegmentRow *row);
 const SegmentHead &SegmentReaderHead(const SegmentReader *reader);
 /// Vector `index` of attribute `attribute`, decoded; reads the column's block on first use. nullptr
 /// when the segment does not have the attribute (added later: use getmissingattr). Valid until the
 /// same attribute is read again or the segment changes.
 const Vector *SegmentReaderVector(SegmentReader *reader, AttrNumber attribute, uint32_t index);
+/// The same as codes into SegmentReaderDictionary; nullptr when the segment lacks the attribute or
+/// does not store it as a dictionary. Valid until codes of the same attribute are read again or the
+/// segment changes.
+const CodeVector *SegmentReaderCodes(SegmentReader *reader, AttrNumber attribute, uint32_t index);
+/// The distinct values of an attribute of a bytes class, empty when it is not stored as a
+/// dictionary. Valid until the segment changes.
+std::span<const ByteView> SegmentReaderDictionary(SegmentReader *reader, AttrNumber attribute);
+/// What has been read since the reader was made: bytes of blocks, and values decoded from them.
+struct SegmentReaderCounters {
+  uint64_t bytes_read, values_decoded;
+};
+const SegmentReaderCounters &SegmentReaderCount(const SegmentReader *reader);
 /// One value of one row; for fetches by tuple id.
 Datum SegmentReaderValue(SegmentReader *reader, AttrNumber attribute, uint32_t row, bool *is_null);
 /// Name of the codec of a column, for tsext.columns.

@@ -1,0 +1,34 @@
+#pragma once
+
+// Vector filters at work: the inside of a batch scan, not for its callers.
+
+#include <cstdint>
+
+#include "tsext/filter.hpp"
+
+#include "pg/exec/batch_scan.hpp"
+
+namespace tsext::pg {
+
+/// Computes the constants. Narrows [from, to] to the times a row can have; false when no row can
+/// pass.
+bool StartFilters(VectorFilters *filters, AttrNumber time_attribute, Oid time_type, int64_t *from,
+                  int64_t *to);
+/// Attribute numbers the filters look at; nullptr for none.
+const Bitmapset *FilterAttributes(const VectorFilters *filters);
+/// Switches to a segment; what its footer says of its rows.
+Verdict JudgeSegment(VectorFilters *filters, const SegmentHead &head);
+/// What the zone maps say of the rows of a vector of that segment.
+Verdict JudgeVector(VectorFilters *filters, const SegmentHead &head, uint32_t vector);
+
+enum class FilterResult : uint8_t {
+  kRows,
+  kNoRows,
+  kSegmentOver  ///< no row of the whole segment can pass: its dictionary has no passing value
+};
+/// Narrows `selection`, the rows of the scan's current batch, to those that pass every filter.
+/// vector verdicts of a cold batch are those of the last JudgeVector.
+FilterResult RunFilters(VectorFilters *filters, BatchScan *scan, bool is_cold,
+                        Selection *selection);
+
+}  // namespace tsext::pg

@@ -1,0 +1,258 @@
+// Vector filters at work: the rows of a batch.
+
+#include <algorithm>
+#include <cstring>
+
+#include "pg/exec/vector_filter_run.hpp"
+#include "pg/exec/vector_filter_state.hpp"
+
+extern "C" {
+#include "executor/executor.h"
+}
+
+namespace tsext::pg {
+
+namespace {
+
+int CompareBytes(ByteView a, ByteView b) {
+  const uint32_t common = Min(a.size, b.size);
+  const int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
+  if (order != 0) return order;
+  return static_cast<int>(a.size > b.size) - static_cast<int>(a.size < b.size);
+}
+
+bool IsAmong(const Filter *filter, ByteView value) {
+  const ByteView *end = filter->byte_values + filter->value_count;
+  const ByteView *at =
+      std::lower_bound(static_cast<const ByteView *>(filter->byte_values), end, value,
+                       [](ByteView a, ByteView b) { return CompareBytes(a, b) < 0; });
+  return at != end && CompareBytes(*at, value) == 0;
+}
+
+/// kBytes and kBytesIn on one value.
+bool BytesPass(const Filter *filter, ByteView value) {
+  if (filter->now == FilterKind::kBytesIn) return IsAmong(filter, value) != filter->is_negated;
+  const int order = CompareBytes(value, filter->bytes);
+  switch (filter->comparison_now) {
+    case Comparison::kEqual:
+      return order == 0;
+    case Comparison::kNotEqual:
+      return order != 0;
+    case Comparison::kLess:
+      return order < 0;
+    case Comparison::kLessEqual:
+      return order <= 0;
+    case Comparison::kGreater:
+      return order > 0;
+    case Comparison::kGreaterEqual:
+      return order >= 0;
+  }
+  return false;
+}
+
+/// Makes `passes` fit the dictionary; true when what it holds is of this segment.
+bool PreparePasses(VectorFilters *filters, Filter *filter, size_t count) {
+  if (filter->passes_segment == filters->segment_count) return true;
+  if (filter->passes_capacity < count) {
+    if (filter->passes != nullptr) pfree(filter->passes);
+    filter->passes = static_cast<uint8_t *>(MemoryContextAlloc(filters->context, count));
+    filter->passes_capacity = count;
+  }
+  filter->passes_segment = filters->segment_count;
+  return false;
+}
+
+// ---- Comparisons of bytes ----
+
+/// Every value of the dictionary is compared at once. False: none passes.
+bool SelectCodes(VectorFilters *filters, Filter *filter, BatchScan *scan, const CodeVector &codes,
+                 Selection *selection) {
+  const std::span<const ByteView> dictionary = BatchDictionary(scan, filter->attribute);
+  if (!PreparePasses(filters, filter, dictionary.size())) {
+    filter->unknown_count = 0;
+    for (size_t i = 0; i < dictionary.size(); i++) {
+      filter->passes[i] = BytesPass(filter, dictionary[i]) ? kPasses : kFails;
+      filter->unknown_count += filter->passes[i];
+    }
+  }
+  if (filter->unknown_count == 0) {  // of those that pass
+    selection->Clear();
+    return false;
+  }
+  Selection out;
+  FilterCodes(codes, {filter->passes, dictionary.size()}, out);
+  selection->And(out);
+  return true;
+}
+
+void SelectBytes(const Filter *filter, const Vector &vector, Selection *selection) {
+  if (filter->now == FilterKind::kBytes) {
+    Selection out;
+    FilterBytes(vector, filter->comparison_now, filter->bytes, out);
+    selection->And(out);
+    return;
+  }
+  Selection failed;
+  failed.Clear();
+  selection->ForEach([&](uint32_t row) {
+    if (vector.IsNull(row) || !BytesPass(filter, vector.bytes[row])) failed.Select(row);
+  });
+  selection->AndNot(failed);
+}
+
+// ---- Expressions ----
+
+bool Evaluate(VectorFilters *filters, const Filter *filter, ByteView value, bool is_null) {
+  ExprContext *context = filters->expression_context;
+  const int at = filter->attribute - 1;
+  MemoryContext old = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
+  filters->slot->tts_isnull[at] = is_null;
+  filters->slot->tts_values[at] = is_null ? 0 : BytesToDatum(value, filter->type);
+  MemoryContextSwitchTo(old);
+  const bool passes = ExecQual(filter->predicate, context);
+  filters->slot->tts_isnull[at] = true;
+  ResetExprContext(context);
+  return passes;
+}
+
+/// Values are looked at when a row that is still wanted has them, never before: others may be of
+/// rows that nobody may see, or make the expression fail.
+void SelectByExpression(VectorFilters *filters, Filter *filter, BatchScan *scan,
+                        Selection *selection) {
+  const CodeVector *codes = BatchCodes(scan, filter->attribute);
+  Selection failed;
+  failed.Clear();
+  if (codes == nullptr) {
+    const Vector &vector = *BatchColumn(scan, filter->attribute);
+    selection->ForEach([&](uint32_t row) {
+      const bool is_null = vector.IsNull(row);
+      if (!Evaluate(filters, filter, is_null ? ByteView{} : vector.bytes[row], is_null))
+        failed.Select(row);
+    });
+    selection->AndNot(failed);
+    return;
+  }
+  const std::span<const ByteView> dictionary = BatchDictionary(scan, filter->attribute);
+  if (!PreparePasses(filters, filter, dictionary.size())) {
+    memset(filter->passes, kUnknown, dictionary.size());
+    filter->unknown_count = static_cast<uint32_t>(dictionary.size());
+    filter->null_passes = kUnknown;
+  }
+  if (filter->unknown_count == 0 && !codes->any_null) {
+    FilterCodes(*codes, {filter->passes, dictionary.size()}, failed);
+    selection->And(failed);
+    return;
+  }
+  selection->ForEach([&](uint32_t row) {
+    const bool is_null = codes->IsNull(row);
+    const uint32_t code = codes->codes[row];
+    uint8_t &known = is_null ? filter->null_passes : filter->passes[code];
+    if (known == kUnknown) {
+      known = Evaluate(filters, filter, is_null ? ByteView{} : dictionary[code], is_null) ? kPasses
+                                                                                          : kFails;
+      if (!is_null) filter->unknown_count--;
+    }
+    if (known != kPasses) failed.Select(row);
+  });
+  selection->AndNot(failed);
+}
+
+// ---- Trees ----
+
+void SelectNumbers(const Filter *filter, const Vector &vector, Selection *selection) {
+  Selection out;
+  switch (filter->now) {
+    case FilterKind::kInteger:
+      FilterIntegers(vector, filter->comparison_now, filter->integer, out);
+      break;
+    case FilterKind::kReal:
+      FilterReals(vector, filter->comparison_now, filter->real, out);
+      break;
+    case FilterKind::kIntegersIn:
+      FilterIntegersIn(vector, {filter->integers, static_cast<size_t>(filter->value_count)}, out);
+      break;
+    case FilterKind::kRealsIn:
+      FilterRealsIn(vector, {filter->reals, static_cast<size_t>(filter->value_count)}, out);
+      break;
+    case FilterKind::kNull:
+      FilterNull(vector, out);
+      break;
+    default:
+      FilterNotNull(vector, out);
+      break;
+  }
+  const bool is_not_in = filter->is_negated && (filter->now == FilterKind::kIntegersIn ||
+                                                filter->now == FilterKind::kRealsIn);
+  if (!is_not_in) {
+    selection->And(out);
+    return;
+  }
+  selection->AndNot(out);
+  if (vector.any_null) {
+    FilterNotNull(vector, out);
+    selection->And(out);
+  }
+}
+
+/// Narrows `selection` to the rows the filter is true for. False: no row of the segment is.
+bool Select(VectorFilters *filters, Filter *filter, BatchScan *scan, Selection *selection) {
+  if (filters->is_cold && filter->vector_verdict != Verdict::kSome) {
+    if (filter->vector_verdict == Verdict::kNone) selection->Clear();
+    return true;
+  }
+  switch (filter->now) {
+    case FilterKind::kAlways:
+      return true;
+    case FilterKind::kNever:
+      selection->Clear();
+      return true;
+    case FilterKind::kAnd:
+      for (int i = 0; i < filter->child_count && !selection->IsEmpty(); i++)
+        Select(filters, filter->children[i], scan, selection);
+      return true;
+    case FilterKind::kOr: {
+      Selection passed;
+      passed.Clear();
+      for (int i = 0; i < filter->child_count && !selection->IsEmpty(); i++) {
+        Selection part = *selection;
+        Select(filters, filter->children[i], scan, &part);
+        passed.Or(part);
+        selection->AndNot(part);
+      }
+      *selection = passed;
+      return true;
+    }
+    case FilterKind::kComplement: {
+      Selection part = *selection;
+      Select(filters, filter->children[0], scan, &part);
+      selection->AndNot(part);
+      return true;
+    }
+    case FilterKind::kExpression:
+      SelectByExpression(filters, filter, scan, selection);
+      return true;
+    case FilterKind::kBytes:
+    case FilterKind::kBytesIn:
+      if (const CodeVector *codes = BatchCodes(scan, filter->attribute))
+        return SelectCodes(filters, filter, scan, *codes, selection);
+      SelectBytes(filter, *BatchColumn(scan, filter->attribute), selection);
+      return true;
+    default:
+      SelectNumbers(filter, *BatchColumn(scan, filter->attribute), selection);
+      return true;
+  }
+}
+
+}  // namespace
+
+FilterResult RunFilters(VectorFilters *filters, BatchScan *scan, bool is_cold,
+                        Selection *selection) {
+  filters->is_cold = is_cold;
+  for (int i = 0; i < filters->count; i++) {
+    if (!Select(filters, filters->filters[i], scan, selection)) return FilterResult::kSegmentOver;
+    if (selection->IsEmpty()) return FilterResult::kNoRows;
+  }
+  return FilterResult::kRows;
+}
+
+}  // namespace tsext::pg
