@@ -282,6 +282,32 @@ void InsertTotal(Relation table, Oid store, const StoreTotal &total) {
   heap_freetuple(tuple);
 }
 
+/// Where an index scan for segments with a tmin of at most `to` may stop: at the first tmax that is
+/// not below what this returns (kTimeMaximum: nowhere).
+///
+/// Chunks seen by one snapshot do not overlap and segments do not leave theirs, so in the order of
+/// tmax one chunk follows the other, and behind the chunk that holds `to` nothing can start before
+/// it.
+int64_t EndOfTmax(Relation directory, Oid index, Oid store, int64_t to, Snapshot snapshot) {
+  if (to == kTimeMaximum) return kTimeMaximum;
+  ScanKeyData keys[2];
+  StoreKey(&keys[0], kSegmentStore, store);
+  ScanKeyInit(&keys[1], kSegmentTmax, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(to));
+  SysScanDesc scan = systable_beginscan(directory, index, true, snapshot, lengthof(keys), keys);
+  int64_t end = kTimeMaximum;
+  if (HeapTuple tuple = systable_getnext(scan); HeapTupleIsValid(tuple)) {
+    bool is_null;
+    const TupleDesc descriptor = RelationGetDescr(directory);
+    const int64_t chunk_start =
+        DatumGetInt64(heap_getattr(tuple, kSegmentChunkStart, descriptor, &is_null));
+    end = chunk_start > to
+              ? to
+              : DatumGetInt64(heap_getattr(tuple, kSegmentChunkEnd, descriptor, &is_null));
+  }
+  systable_endscan(scan);
+  return end;
+}
+
 }  // namespace
 
 Oid CatalogRelation(const char *name) {
@@ -299,12 +325,18 @@ SegmentRow *LoadSegments(Oid store, int64_t from, int64_t to, Snapshot snapshot,
   if (!OidIsValid(store)) return nullptr;
   const ReadSnapshot use = UseSnapshot(snapshot);
   Relation directory = table_open(CatalogRelation("segment"), AccessShareLock);
-  ScanKeyData keys[3];
-  StoreKey(&keys[0], kSegmentStore, store);
-  ScanKeyInit(&keys[1], kSegmentTmax, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
-  ScanKeyInit(&keys[2], kSegmentTmin, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(to));
-  SysScanDesc scan = systable_beginscan(directory, CatalogRelation("segment_time"), true,
-                                        use.snapshot, lengthof(keys), keys);
+  const Oid index = CatalogRelation("segment_time");
+  ScanKeyData keys[4];  // in the order of the index's columns
+  int key_count = 0;
+  StoreKey(&keys[key_count++], kSegmentStore, store);
+  ScanKeyInit(&keys[key_count++], kSegmentTmax, BTGreaterEqualStrategyNumber, F_INT8GE,
+              Int64GetDatum(from));
+  if (const int64_t end = EndOfTmax(directory, index, store, to, use.snapshot); end != kTimeMaximum)
+    ScanKeyInit(&keys[key_count++], kSegmentTmax, BTLessStrategyNumber, F_INT8LT,
+                Int64GetDatum(end));
+  ScanKeyInit(&keys[key_count++], kSegmentTmin, BTLessEqualStrategyNumber, F_INT8LE,
+              Int64GetDatum(to));
+  SysScanDesc scan = systable_beginscan(directory, index, true, use.snapshot, key_count, keys);
   SegmentRow *rows = nullptr;
   size_t capacity = 0;
   size_t used = 0;

@@ -6,6 +6,7 @@
 #include "pg/catalog/segment.hpp"
 #include "pg/exec/index_scan.hpp"
 #include "pg/exec/scan.hpp"
+#include "pg/exec/statistics.hpp"
 
 extern "C" {
 #include "access/table.h"
@@ -123,6 +124,7 @@ void InitPlanner() {
   set_rel_pathlist_hook = SetRelPathlist;
   InitScan();
   InitIndexScan();
+  InitStatistics();
   previous_get_relation_info = get_relation_info_hook;
   get_relation_info_hook = GetRelationInfo;
 }
