@@ -40,14 +40,14 @@ RowMask MaskOf(const Vector *vector, const Slice &slice) noexcept {
           .drop = vector != nullptr && vector->any_null ? vector->nulls.data() : nullptr};
 }
 
-/// True when one of the values that count is infinite and positive.
+/// Infinity as a minimum is also what nothing but NaN leaves: looks which it is.
 template <typename T>
-bool AnyInfinite(const T *values, const Vector &vector, const Slice &slice) noexcept {
+[[gnu::noinline]] double TellInfinity(const T *values, const Vector &vector, const Slice &slice) {
   bool found = false;
   ForEachActive(&vector, slice, [&](uint32_t row) {
     found = found || values[row] == std::numeric_limits<T>::infinity();
   });
-  return found;
+  return found ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace
@@ -80,6 +80,9 @@ int LastRow(const Vector *vector, const Slice &slice) noexcept {
   return -1;
 }
 
+// Slices are often short. Kernels write into the object that is returned: a copy of it would wait
+// for its stores.
+
 IntegerSummary SummarizeIntegers(const Vector &vector, const Slice &slice, uint32_t parts) {
   IntegerSummary summary;
   if (slice.begin >= slice.end) return summary;
@@ -87,44 +90,39 @@ IntegerSummary SummarizeIntegers(const Vector &vector, const Slice &slice, uint3
   if (slice.selection == nullptr && !vector.any_null) {
     kernels.total_integers[parts & kAllParts](vector.integers + slice.begin,
                                               slice.end - slice.begin, &summary);
-    return summary;
+  } else {
+    kernels.total_masked_integers[parts & kAllParts](vector.integers, MaskOf(&vector, slice),
+                                                     &summary);
+    if (summary.count == 0) summary = {};
   }
-  kernels.total_masked_integers[parts & kAllParts](vector.integers, MaskOf(&vector, slice),
-                                                   &summary);
-  return summary.count > 0 ? summary : IntegerSummary{};
-}
-
-namespace {
-
-template <typename T>
-RealSummary SummarizeValues(const T *values, const Vector &vector, const Slice &slice,
-                            uint32_t parts, bool (*run)(const T *, uint32_t, RealSummary *),
-                            bool (*masked)(const T *, const RowMask &, RealSummary *)) {
-  RealSummary summary;
-  const bool has_nan = slice.selection == nullptr && !vector.any_null
-                           ? run(values + slice.begin, slice.end - slice.begin, &summary)
-                           : masked(values, MaskOf(&vector, slice), &summary);
-  if (summary.count == 0) return {};
-  if (has_nan) summary.max = std::numeric_limits<double>::quiet_NaN();
-  // Infinity is also what nothing but NaN leaves.
-  if ((parts & kSummaryMin) != 0 && summary.min == std::numeric_limits<double>::infinity() &&
-      !AnyInfinite(values, vector, slice))
-    summary.min = std::numeric_limits<double>::quiet_NaN();
   return summary;
 }
 
-}  // namespace
-
 RealSummary SummarizeReals(const Vector &vector, const Slice &slice, uint32_t parts) {
-  if (slice.begin >= slice.end) return {};
+  RealSummary summary;
+  if (slice.begin >= slice.end) return summary;
   const VectorKernels &kernels = CurrentVectorKernels();
+  const bool is_float = vector.type == PhysicalType::kFloat32;
   parts &= kAllParts;
-  if (vector.type == PhysicalType::kFloat32) {
-    return SummarizeValues(vector.floats, vector, slice, parts, kernels.total_floats[parts],
-                           kernels.total_masked_floats[parts]);
+  if (slice.selection == nullptr && !vector.any_null) {
+    const uint32_t count = slice.end - slice.begin;
+    if (is_float)
+      kernels.total_floats[parts](vector.floats + slice.begin, count, &summary);
+    else
+      kernels.total_doubles[parts](vector.doubles + slice.begin, count, &summary);
+  } else {
+    const RowMask rows = MaskOf(&vector, slice);
+    if (is_float)
+      kernels.total_masked_floats[parts](vector.floats, rows, &summary);
+    else
+      kernels.total_masked_doubles[parts](vector.doubles, rows, &summary);
+    if (summary.count == 0) summary = {};
   }
-  return SummarizeValues(vector.doubles, vector, slice, parts, kernels.total_doubles[parts],
-                         kernels.total_masked_doubles[parts]);
+  if ((parts & kSummaryMin) != 0 && summary.min == std::numeric_limits<double>::infinity()) {
+    summary.min = is_float ? TellInfinity(vector.floats, vector, slice)
+                           : TellInfinity(vector.doubles, vector, slice);
+  }
+  return summary;
 }
 
 double SumSquaredDistances(const Vector &vector, const Slice &slice, double center) {

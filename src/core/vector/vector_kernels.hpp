@@ -58,15 +58,15 @@ struct VectorKernels {
   uint32_t (*count_rows)(const RowMask &rows);
 
   // Totals of a run of values, or of the rows of a mask; by SummaryParts: only those parts of a
-  // summary, and `count`, are written. Extremes of reals are those of the values that are not NaN,
-  // +-infinity without one; the result says if there is a NaN, when the maximum is wanted. The sum
-  // of reals is the same at every level: value i goes to lane i % 16, counted from the first value
-  // or, with a mask, from the vector's first row, and lanes are added in pairs.
-  bool (*total_doubles[8])(const double *values, uint32_t count, RealSummary *summary);
-  bool (*total_floats[8])(const float *values, uint32_t count, RealSummary *summary);
+  // summary, and `count`, are written. The minimum of reals is that of the values that are not NaN,
+  // infinity without one. The sum of reals is the same at every level: value i goes to lane i % 16,
+  // counted from the first value or, with a mask, from the vector's first row, and lanes are added
+  // in pairs.
+  void (*total_doubles[8])(const double *values, uint32_t count, RealSummary *summary);
+  void (*total_floats[8])(const float *values, uint32_t count, RealSummary *summary);
   void (*total_integers[8])(const int64_t *values, uint32_t count, IntegerSummary *summary);
-  bool (*total_masked_doubles[8])(const double *values, const RowMask &rows, RealSummary *summary);
-  bool (*total_masked_floats[8])(const float *values, const RowMask &rows, RealSummary *summary);
+  void (*total_masked_doubles[8])(const double *values, const RowMask &rows, RealSummary *summary);
+  void (*total_masked_floats[8])(const float *values, const RowMask &rows, RealSummary *summary);
   void (*total_masked_integers[8])(const int64_t *values, const RowMask &rows,
                                    IntegerSummary *summary);
   /// Sum of (value - center)^2, in the same lanes.
