@@ -1,13 +1,13 @@
 """Random queries on a heap table h and its tsext twin t: both must answer alike, or fail with the same SQLSTATE.
 
-    query.py [--seed N] [--seconds N] [--queries N] [--database NAME] [--keep-going] [--errors]
+    query.py [--seed N] [--seconds N] [--queries N] [--database NAME] [--keep-going] [--errors] [--nodes]
 
 A round is one seed: tables as query_data.py makes them, then QUERIES_A_ROUND queries of query_text.py. The heap is read with plain
 settings, t with random ones: our nodes on and off, forced parallel plans, prepared statements with generic plans, cursors, every
 instruction set. Without --seconds and --queries it goes on until it is interrupted. A difference is cut down and left as a script in
 build/test/query-SEED.sql. The server is the one of PGHOST and PGPORT. Prints TAP lines; exits with 1 when a round failed.
 """
-import argparse, collections, decimal, os, pathlib, random, sys, time
+import argparse, collections, decimal, pathlib, random, re, sys, time
 
 from libpq import FINE, Connection
 from psql import ServerGone
@@ -17,10 +17,12 @@ from query_text import Writer, plain, prepared
 QUERIES_A_ROUND = 200
 QUERIES_A_SETTING = 10
 MINIMIZING_SECONDS = 40
+NODE = re.compile(r"^(?: *->  )?(?:Parallel )?(?:Custom Scan \((\w+)\)|((?:[A-Z][a-z]+ ?)+?)(?: using| on|$))")
 EXACT = decimal.Context(prec=2000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 PARALLEL = {"max_parallel_workers_per_gather": "2", "parallel_setup_cost": "0", "parallel_tuple_cost": "0", "min_parallel_table_scan_size": "0"}
 OTHER = {"enable_hashagg": "off", "enable_sort": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_nestloop": "off", "enable_memoize": "off", "enable_material": "off",
-         "work_mem": "64kB", "enable_partitionwise_aggregate": "on", "enable_incremental_sort": "off", "enable_seqscan": "off", "parallel_leader_participation": "off"}
+         "work_mem": "64kB", "enable_partitionwise_aggregate": "on", "enable_incremental_sort": "off", "enable_seqscan": "off", "enable_indexscan": "off", "enable_bitmapscan": "off", "random_page_cost": "0.01",
+         "parallel_leader_participation": "off"}
 
 
 # ---- comparing answers
@@ -81,12 +83,14 @@ def same_answer(a, b, query, tables):
 class Settings:
     """How a query is run on t: settings of the session, and simple, prepared or by a cursor."""
 
-    def __init__(self, r, switches, levels):
+    def __init__(self, r, switches, levels, indexed):
         self.values = {name: "off" for name in switches if r.random() < 0.15}
         if r.random() < 0.3:
             self.values["tsext.simd"] = r.choice(levels)
         if r.random() < 0.25:
             self.values |= PARALLEL
+        if indexed and r.random() < 0.5:
+            self.values["enable_seqscan"] = "off"
         for name in r.sample(sorted(OTHER), r.choice([0, 0, 0, 1, 2])):
             self.values[name] = OTHER[name]
         self.mode = r.choices(["simple", "generic", "custom", "cursor"], [12, 4, 1, 1])[0]
@@ -202,6 +206,12 @@ class Runner:
         return None, state
 
 
+    def nodes(self, query):
+        """The kinds of plan node of t's plan."""
+        state, rows, _ = self.tsext.run("EXPLAIN (COSTS off) " + plain(query.text(), "t"))
+        return {m[1] or m[2] for line, in rows for m in [NODE.match(line)] if m} if state == FINE else set()
+
+
 def show_rows(rows, expected):
     """What is in one answer only, or where their order parts."""
     only, missing = (list((collections.Counter(a) - collections.Counter(b)).elements()) for a, b in ((rows, expected), (expected, rows)))
@@ -263,18 +273,20 @@ def script(tables, rows, query, settings):
 
 # ---- rounds
 
-def play(runner, seed, count, errors):
-    """One seed. -> (queries run, failures, tables)"""
+def play(runner, seed, count, errors, nodes):
+    """One seed. errors, nodes: counters; nodes may be None. -> (queries run, failures, tables)"""
     tables = Tables(seed)
     runner.build(tables.statements(tables.rows), tables)
     r = random.Random(seed * 7919 + 1)
     writer, failed, done = Writer(tables, r), [], 0
     while done < count and not failed:
-        settings = Settings(r, runner.switches, runner.levels)
+        settings = Settings(r, runner.switches, runner.levels, bool(tables.indexes))
         runner.use(settings, tables)
         for _ in range(min(QUERIES_A_SETTING, count - done)):
             query = writer.query()
             done += 1
+            if nodes is not None:
+                nodes.update(runner.nodes(query))
             found, state = runner.difference(query, settings, tables)
             if state != FINE and not found:
                 errors[state, plain(query.text(), "t")[:300] if state.startswith("42") else ""] += 1
@@ -304,20 +316,21 @@ def main():
     parser.add_argument("--database", default="differential_query")
     parser.add_argument("--keep-going", action="store_true", help="go on after a failed round")
     parser.add_argument("--errors", action="store_true", help="tell at the end which errors both sides raised")
+    parser.add_argument("--nodes", action="store_true", help="tell at the end in how many of t's plans each kind of node was")
     arguments = parser.parse_args()
     logs = pathlib.Path("build/test")
     logs.mkdir(parents=True, exist_ok=True)
     prepare(arguments.database)
     runner = Runner(arguments.database)
     started = time.monotonic()
-    errors = collections.Counter()
+    errors, nodes = collections.Counter(), collections.Counter() if arguments.nodes else None
     total = number = failures = 0
     seed = arguments.seed
     while (arguments.queries is None or total < arguments.queries) and (arguments.seconds is None or time.monotonic() - started < arguments.seconds):
         number += 1
         count = QUERIES_A_ROUND if arguments.queries is None else min(QUERIES_A_ROUND, arguments.queries - total)
         before = sum(errors.values())
-        done, failed, tables = play(runner, seed, count, errors)
+        done, failed, tables = play(runner, seed, count, errors, nodes)
         total += done
         told = f"seed {seed}: {done} queries on {len(tables.rows)} rows ({tables.state}), {sum(errors.values()) - before} of them errors"
         print(f"{'not ' if failed else ''}ok {number} - {told}", flush=True)
@@ -335,6 +348,8 @@ def main():
     if arguments.errors:
         for (state, text), count in errors.most_common(40):
             print(f"# {state} × {count} {text}")
+    for name, count in (nodes or collections.Counter()).most_common():
+        print(f"# {count} plans with {name}")
     return 1 if failures else 0
 
 

@@ -74,7 +74,8 @@ class Column:
     def __init__(self, name, kind, r):
         self.name = name
         self.type, self.family, self.nature, self.make = kind
-        self.nulls = r.choice([0, 0, 0.05, 0.5, 1])
+        self.nulls = r.choice([0, 0, 0, 0, 0.05, 0.05, 0.5, 1])
+        self.pattern = r.choice(["random", "random", "series", "sorted", "runs"])
         self.samples = []
 
     @property
@@ -83,6 +84,20 @@ class Column:
 
     def value(self, r):
         return None if r.random() < self.nulls else self.make(r)
+
+    def values(self, r, count, series):
+        """For rows of `series` series in turn. Patterns make columns that zone maps, footers and run-length codecs are good at."""
+        if self.pattern == "series":
+            of_series = [self.value(r) for _ in range(series)]
+            return [of_series[i % series] for i in range(count)]
+        out = [self.value(r) for _ in range(count)]
+        if self.pattern == "sorted":
+            known = sorted((v for v in out if v is not None), key=float if self.family in ("float", "int", "numeric") else str)
+            return known + [None] * (count - len(known))
+        if self.pattern == "runs":
+            length = r.choice([3, 100, 1024, 1500])
+            out = [out[i // length * length] for i in range(count)]
+        return out
 
     def known(self, r):
         """A value to compare with: mostly one that the column holds."""
@@ -104,7 +119,7 @@ class Tables:
         self.series = r.choice([1, 2, 3, 7, 20, 80])
         self.not_null = r.random() < 0.9
         self.make_times()
-        self.make_rows(r.choice([0, 1, 60, 1000, 1024, 1025, 2500, 2500, 2500, 5000, 9000]))
+        self.make_rows(r.choice([0, 1, 60, 1000, 1024, 1025, 2500, 2500, 2500, 2500, 5000, 5000, 9000, 20000]))
         self.plan_batches()
         self.scales = {}
         for column in self.columns:
@@ -171,6 +186,7 @@ class Tables:
             tags[1] = ""
         self.tags = tags
         infinite = r.random() < 0.1 and self.time_type not in ("int4", "bigint")
+        columns = [c.values(r, count, self.series) for c in self.columns]
         self.rows = []
         for i in range(count):
             at = self.time_of(i)
@@ -178,7 +194,7 @@ class Tables:
                 at = r.choice(["infinity", "-infinity"])
             if not self.by_series and not self.not_null and r.random() < 0.01:
                 at = None
-            self.rows.append([str(i), at, tags[i % self.series]] + [c.value(r) for c in self.columns])
+            self.rows.append([str(i), at, tags[i % self.series]] + [column[i] for column in columns])
         if r.random() < 0.2:
             r.shuffle(self.rows)
 
@@ -192,6 +208,9 @@ class Tables:
         self.interval = r.choice([None, None, 1, 2, 10])          # days
         self.segment_by = r.choice([None, None, "tag"])
         self.deleted = r.random() < 0.2 and self.state != "cold"
+        made = ["(time)", "(time DESC)", "(tag, time)", "(tag, time DESC)", "(id)", "(tag)", "((id % 5))", "(time) WHERE id % 2 = 0", "USING brin (time)", "USING hash (tag)"]
+        made += [f"({c.name})" for c in self.columns if c.family not in ("jsonb",)] + [f"USING gin ({c.name})" for c in self.columns if c.family == "jsonb"]
+        self.indexes = r.sample(made, r.choice([1, 1, 2, 3])) if r.random() < 0.35 else []       # of t alone: the heap's answers need none
         self.analyze = r.choice(["", "ANALYZE t", "VACUUM (ANALYZE) t"])
         if self.partitioned:
             self.secured = False
@@ -225,7 +244,7 @@ class Tables:
                 out.append(f"CREATE TABLE {table} ({self.definition()}) USING {method}")
         for table in self.stores():
             out += self.options(table)
-        return out
+        return out + [f"CREATE INDEX ON t {index}" for index in self.indexes]
 
     def stores(self):
         return ["t_low", "t_high"] if self.partitioned else ["t"]
