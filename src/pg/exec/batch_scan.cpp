@@ -17,6 +17,7 @@ extern "C" {
 #include "catalog/pg_type_d.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
+#include "storage/predicate.h"
 }
 
 namespace tsext::pg {
@@ -304,6 +305,7 @@ void BeginHot(BatchScan *scan) {
 }
 
 bool NextHotBatch(BatchScan *scan, Batch *batch) {
+  if (scan->is_cold_only) return false;
   if (scan->hot == nullptr) {
     // Nothing to set up where every row is cold.
     if (reinterpret_cast<HeapScanDesc>(HeapScanOf(scan->heap))->rs_nblocks == 0) return false;
@@ -333,7 +335,10 @@ void StartScan(BatchScan *scan) {
   scan->next_segment = UINT32_MAX;  // one before the first
   scan->is_in_segment = false;
   // Also where nothing can pass: a SERIALIZABLE transaction's lock on the table is taken by heap.
-  if (scan->heap == nullptr) BeginHot(scan);
+  if (scan->is_cold_only)
+    PredicateLockRelation(scan->relation, scan->snapshot);
+  else if (scan->heap == nullptr)
+    BeginHot(scan);
   scan->is_empty = scan->filters != nullptr &&
                    !StartFilters(scan->filters, scan->time_attribute, scan->time_type, &from, &to);
   if (scan->is_empty) return;
@@ -370,6 +375,11 @@ BatchScan *BatchScanBegin(Relation relation, Snapshot snapshot, const Bitmapset 
   MakeColumns(scan, attributes, filters == nullptr ? nullptr : FilterAttributes(filters));
   MemoryContextSwitchTo(old);
   return scan;
+}
+
+void BatchScanUseColdOnly(BatchScan *scan) {
+  Assert(!scan->is_started);
+  scan->is_cold_only = true;
 }
 
 bool BatchScanNext(BatchScan *scan, Batch *batch) {

@@ -91,6 +91,7 @@ struct BatchScan {
   int16_t *index_of;  // by attribute number - 1: index into columns, or -1
   AttrNumber last_wanted;
 
+  bool is_cold_only;
   bool is_started;
   bool is_empty;  // the filters let nothing pass
   int stage;      // 0, 1: hot and cold in the order's turn; 2: at the end

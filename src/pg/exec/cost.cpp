@@ -8,8 +8,10 @@
 #include "pg/base/boundary.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
+#include "pg/exec/vector_filter.hpp"
 
 extern "C" {
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
@@ -26,6 +28,10 @@ namespace {
 // Measured on one core in shared buffers, as multiples of cpu_operator_cost (about 12 ns).
 constexpr double kDecodeValue = 0.08;
 constexpr double kFilterValue = 0.04;
+// Of cpu_tuple_cost: a hot row taken into a batch, a row handed out. Together just less than what a
+// sequential scan of the heap reckons.
+constexpr double kHotRow = 0.49;
+constexpr double kRowOut = 0.5;
 // Of a page of a column: copied and its checksum tested, where a heap page is pinned and its rows
 // looked at one by one.
 constexpr double kPageShare = 0.5;
@@ -108,6 +114,36 @@ TableSize GetTableSize(PlannerInfo *root, const RelOptInfo *rel) {
   return size;
 }
 
+void SplitClauses(PlannerInfo *root, const RelOptInfo *rel, List *clauses, List **filters,
+                  List **row_filters) {
+  List *vectors;
+  List *left;
+  List *reasons;
+  Enter([&] { SplitQuals(root, rel->relid, clauses, &vectors, &left, &reasons); });
+  *filters = *row_filters = NIL;
+  ListCell *cell;
+  foreach (cell, clauses) {
+    auto *info = lfirst_node(RestrictInfo, cell);
+    if (list_member_ptr(vectors, info->clause))
+      *filters = lappend(*filters, info);
+    else if (list_member_ptr(left, info->clause))
+      *row_filters = lappend(*row_filters, info);
+  }
+}
+
+int CountColumns(const RelOptInfo *rel, List *clauses) {
+  Bitmapset *used = nullptr;
+  pull_varattnos(reinterpret_cast<Node *>(rel->reltarget->exprs), rel->relid, &used);
+  ListCell *cell;
+  foreach (cell, clauses)
+    pull_varattnos(reinterpret_cast<Node *>(lfirst_node(RestrictInfo, cell)->clause), rel->relid,
+                   &used);
+  const bool whole_row = bms_is_member(-FirstLowInvalidHeapAttributeNumber, used);
+  const int count = whole_row ? rel->max_attr : bms_num_members(used);
+  bms_free(used);
+  return count;
+}
+
 ScanWork EstimateScanWork(PlannerInfo *root, RelOptInfo *rel, List *clauses, List *filters,
                           int output_columns) {
   ScanWork work = {1, 1, 1, 0, output_columns};
@@ -141,7 +177,7 @@ ScanCost EstimateScanCost(PlannerInfo *root, RelOptInfo *rel, const ScanWork &wo
   ScanCost cost = {};
   cost.startup = kScanSetup * cpu_tuple_cost;
   cost.rows = size.hot_rows * work.time_share * work.key_share * work.filter_share;
-  cost.hot = size.hot_pages * page_cost + size.hot_rows * cpu_tuple_cost;
+  cost.hot = size.hot_pages * page_cost + size.hot_rows * kHotRow * cpu_tuple_cost;
   if (size.cold_rows <= 0) return cost;
 
   // A segment reaches over its whole chunk but only over some series: bounds on time choose chunks,
@@ -179,7 +215,7 @@ Cost CostOfRows(PlannerInfo *root, RelOptInfo *rel, double rows, List *row_filte
   cost_qual_eval(&filter, row_filters, root);
   const PathTarget *target = rel->reltarget;
   return filter.startup + target->cost.startup +
-         rows * (cpu_tuple_cost + filter.per_tuple + target->cost.per_tuple);
+         rows * (kRowOut * cpu_tuple_cost + filter.per_tuple + target->cost.per_tuple);
 }
 
 int ScanWorkers(const RelOptInfo *rel, Cost serial, double segments_met) {

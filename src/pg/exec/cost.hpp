@@ -28,6 +28,13 @@ struct ScanWork {
   int output_columns;   ///< decoded for vectors in which a row passes
 };
 
+/// Splits clauses (RestrictInfo) as SplitQuals() does, into those that vectors answer and those
+/// tested row by row.
+void SplitClauses(PlannerInfo *root, const RelOptInfo *rel, List *clauses, List **filters,
+                  List **row_filters);
+/// Columns that the relation's target and `clauses` (RestrictInfo) use.
+int CountColumns(const RelOptInfo *rel, List *clauses);
+
 /// The shares, from the selectivities of clauses.
 ///
 /// clauses: the clauses on the relation alone, as RestrictInfo (baserestrictinfo, with those of the
@@ -52,8 +59,8 @@ struct ScanCost {
 /// what takes more than about 10 ms alone.
 ScanCost EstimateScanCost(PlannerInfo *root, RelOptInfo *rel, const ScanWork &work);
 
-/// The cost of giving out `rows` rows of a scan one by one and testing `row_filters` (RestrictInfo)
-/// on each.
+/// The cost beside that of the batches of giving out `rows` rows of a scan one by one and testing
+/// `row_filters` (RestrictInfo) on each.
 Cost CostOfRows(PlannerInfo *root, RelOptInfo *rel, double rows, List *row_filters);
 
 /// Workers for a scan that costs `serial` in one process: 0 when they would cost more than they

@@ -3,12 +3,14 @@
 #include <algorithm>
 
 #include "pg/base/boundary.hpp"
+#include "pg/exec/cost.hpp"
 #include "pg/exec/scan_state.hpp"
 #include "pg/exec/vector_filter.hpp"
 
 extern "C" {
 #include "access/sysattr.h"
 #include "nodes/extensible.h"
+#include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 }
@@ -16,9 +18,6 @@ extern "C" {
 namespace tsext::pg {
 
 namespace {
-
-// Of the cost of a sequential scan, the part that is no decoding of columns.
-constexpr double kRowCostShare = 0.3;
 
 /// Whether rows of this query may be fetched again by their tuple id while another transaction
 /// changes them: then the scan must give heap tuples.
@@ -51,10 +50,6 @@ bool UsesSystemColumns(const Bitmapset *used) {
   return false;
 }
 
-bool UsesWholeRow(const Bitmapset *used) {
-  return bms_is_member(-FirstLowInvalidHeapAttributeNumber, used);
-}
-
 List *ExpressionsOf(const RelOptInfo *rel) {
   List *expressions = list_copy(rel->reltarget->exprs);
   ListCell *cell;
@@ -68,18 +63,23 @@ Plan *PlanScan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *targe
 
 const CustomPathMethods kPathMethods = {"TsextScan", PlanScan, nullptr};
 
-CustomPath *MakeScanPath(const Path *sequential, double decoded_share) {
+/// A scan whose batches and rows cost `run` in one process, shared by `workers` and the leader.
+Path *MakeScanPath(RelOptInfo *rel, Cost startup, Cost run, int workers) {
   CustomPath *path = makeNode(CustomPath);
-  path->path = *sequential;
-  path->path.type = T_CustomPath;
   path->path.pathtype = T_CustomScan;
-  path->path.total_cost =
-      sequential->startup_cost + (sequential->total_cost - sequential->startup_cost) *
-                                     (kRowCostShare + (1 - kRowCostShare) * decoded_share * 0.99);
+  path->path.parent = rel;
+  path->path.pathtarget = rel->reltarget;
+  path->path.parallel_aware = workers > 0;
+  path->path.parallel_safe = rel->consider_parallel;
+  path->path.parallel_workers = workers;
+  const double divisor = workers > 0 ? ParallelDivisor(workers) : 1;
+  path->path.rows = clamp_row_est(rel->rows / divisor);
+  path->path.startup_cost = startup;
+  path->path.total_cost = startup + run / divisor;
   // Not backwards: where a cursor wants that, the planner keeps the rows.
   path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
   path->methods = &kPathMethods;
-  return path;
+  return &path->path;
 }
 
 Node *CreateScanState(CustomScan *) {
@@ -112,30 +112,20 @@ Plan *PlanScan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *targe
 }  // namespace
 
 void AddScanPaths(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *entry) {
-  if (LocksRows(root)) return;
-  Bitmapset *used = UsedAttributes(rel->relid, ExpressionsOf(rel));
-  if (UsesSystemColumns(used)) return;
-  const int natts = std::max(1, static_cast<int>(rel->max_attr));
-  const double share =
-      UsesWholeRow(used) ? 1.0 : static_cast<double>(bms_num_members(used)) / natts;
+  if (LocksRows(root) || rel->lateral_relids != nullptr) return;
+  if (UsesSystemColumns(UsedAttributes(rel->relid, ExpressionsOf(rel)))) return;
 
-  const auto sequential = [](List *paths) -> const Path * {
-    ListCell *cell;
-    foreach (cell, paths) {
-      const auto *path = static_cast<const Path *>(lfirst(cell));
-      if (path->pathtype == T_SeqScan) return path;
-    }
-    return nullptr;
-  };
-  const Path *serial = sequential(rel->pathlist);
-  const Path *parallel = sequential(rel->partial_pathlist);
-  // add_path() frees the paths it drops: make both before adding one.
-  CustomPath *serial_scan =
-      serial != nullptr ? MakeScanPath(serial, std::min(share, 1.0)) : nullptr;
-  CustomPath *parallel_scan =
-      parallel != nullptr ? MakeScanPath(parallel, std::min(share, 1.0)) : nullptr;
-  if (serial_scan != nullptr) add_path(rel, &serial_scan->path);
-  if (parallel_scan != nullptr) add_partial_path(rel, &parallel_scan->path);
+  List *filters;
+  List *row_filters;
+  SplitClauses(root, rel, rel->baserestrictinfo, &filters, &row_filters);
+  const ScanWork work =
+      EstimateScanWork(root, rel, rel->baserestrictinfo, filters, CountColumns(rel, row_filters));
+  const ScanCost cost = EstimateScanCost(root, rel, work);
+  const Cost run = cost.cold + cost.hot + CostOfRows(root, rel, cost.rows, row_filters);
+  const Cost startup = cost.startup + (enable_seqscan ? 0 : disable_cost);
+  add_path(rel, MakeScanPath(rel, startup, run, 0));
+  const int workers = ScanWorkers(rel, run, cost.segments_met);
+  if (workers > 0) add_partial_path(rel, MakeScanPath(rel, startup, run, workers));
 }
 
 bool IsScanPlan(const Plan *plan) {
