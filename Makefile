@@ -8,7 +8,16 @@ EXTENSION  := tsext
 VERSION    := 0.1.0
 MODULE_big := tsext
 
-SRCS := $(filter-out %_test.cpp %_fuzz.cpp %_tool.cpp src/core/replay.cpp, \
+# make TSEXT_HTTP=no: without the HTTP listener and its libraries.
+TSEXT_HTTP ?= yes
+ifeq ($(TSEXT_HTTP),no)
+  WITHOUT := src/pg/ingest/http_%.cpp src/pg/ingest/influx_%.cpp
+else
+  HTTP_FLAGS := -DTSEXT_HTTP
+  HTTP_LIBS := -lmicrohttpd -lz
+endif
+
+SRCS := $(filter-out %_test.cpp %_fuzz.cpp %_tool.cpp src/core/replay.cpp $(WITHOUT), \
           $(sort $(wildcard src/*/*.cpp src/*/*/*.cpp)))
 OBJS := $(SRCS:src/%.cpp=build/%.o)
 
@@ -21,9 +30,9 @@ DATA_built := build/$(EXTENSION)--$(VERSION).sql
 
 PG_CONFIG  ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
 PG_CPPFLAGS := -isystem $(shell $(PG_CONFIG) --includedir-server) -Isrc -Iinclude \
-               -DTSEXT_VERSION='"$(VERSION)"' -DPGDLLEXPORT='__attribute__((visibility("default")))'
+               -DTSEXT_VERSION='"$(VERSION)"' -DPGDLLEXPORT='__attribute__((visibility("default")))' $(HTTP_FLAGS)
 PG_CXXFLAGS := -std=c++20 -O3 -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter -MMD -MP $(if $(WERROR),-Werror)
-SHLIB_LINK  := -lzstd -lstdc++ -lm
+SHLIB_LINK  := -lzstd $(HTTP_LIBS) -lstdc++ -lm
 override with_llvm := no
 EXTRA_CLEAN := build
 REGRESS     := $(patsubst sql/%.sql,%,$(filter-out sql/%--%,$(sort $(wildcard sql/*.sql))))

@@ -5,7 +5,7 @@
 #
 # No PostgreSQL cluster is created: the tests and the demo make their own under build/.
 set -euo pipefail
-build=(make g++ postgresql-15 postgresql-server-dev-15 libzstd-dev)
+build=(make g++ postgresql-15 postgresql-server-dev-15 libzstd-dev libmicrohttpd-dev zlib1g-dev)
 test=("${build[@]}" clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev cmake libgtest-dev
       libbenchmark-dev libipc-run-perl perl python3 util-linux)
 bench=("${build[@]}" cmake libbenchmark-dev libgtest-dev python3)

@@ -5,6 +5,7 @@
 #include "pg/base/stop_point.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/exec/planner.hpp"
+#include "pg/ingest/listener.hpp"
 #include "pg/job/launcher.hpp"
 #include "pg/table/analyze.hpp"
 #include "pg/table/bulk.hpp"
@@ -29,6 +30,8 @@ void _PG_init(void) {
     tsext::pg::InitBulk();
     tsext::pg::InitPlanner();
     tsext::pg::InitLauncher();
+    tsext::pg::InitListeners();
+    tsext::pg::AddLauncherTask(tsext::pg::StartListeners);
   });
 }
 

@@ -13,7 +13,8 @@ namespace tsext::pg {
 
 namespace {
 
-bool Run(void (*body)(void *state), void *state, bool with_snapshot) {
+/// An error is logged, or copied to the caller's memory when `error` is there to take it.
+bool Run(void (*body)(void *state), void *state, bool with_snapshot, ErrorData **error = nullptr) {
   // Set in PG_TRY, read after it.
   volatile bool succeeded = false;
   MemoryContext caller = CurrentMemoryContext;
@@ -31,7 +32,12 @@ bool Run(void (*body)(void *state), void *state, bool with_snapshot) {
   PG_CATCH();
   {
     HOLD_INTERRUPTS();
-    EmitErrorReport();
+    if (error != nullptr) {
+      MemoryContextSwitchTo(caller);
+      *error = CopyErrorData();
+    } else {
+      EmitErrorReport();
+    }
     AbortCurrentTransaction();
     FlushErrorState();
     RESUME_INTERRUPTS();
@@ -50,6 +56,11 @@ bool RunTransaction(void (*body)(void *state), void *state) {
 
 bool RunUtility(void (*body)(void *state), void *state) {
   return Run(body, state, false);
+}
+
+ErrorData *TryTransaction(void (*body)(void *state), void *state) {
+  ErrorData *error = nullptr;
+  return Run(body, state, true, &error) ? nullptr : error;
 }
 
 ErrorData *TrySubtransaction(void (*body)(void *state), void *state) {

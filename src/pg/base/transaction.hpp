@@ -13,6 +13,10 @@ bool RunTransaction(void (*body)(void *state), void *state);
 /// The same without a snapshot, for commands that make their own transactions (vacuum).
 bool RunUtility(void (*body)(void *state), void *state);
 
+/// As RunTransaction, but an error is returned in the caller's memory instead of logged; nullptr:
+/// all went well, the commit too.
+ErrorData *TryTransaction(void (*body)(void *state), void *state);
+
 /// Runs `body` in a subtransaction. On an error the subtransaction is rolled back and the error
 /// returned, in the caller's memory; nullptr: it went well.
 ErrorData *TrySubtransaction(void (*body)(void *state), void *state);

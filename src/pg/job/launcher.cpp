@@ -58,6 +58,10 @@ shmem_startup_hook_type previous_shmem_startup = nullptr;
 ProcessUtility_hook_type previous_utility = nullptr;
 bool wake_at_commit = false;
 
+constexpr int kMaxTasks = 4;
+int (*tasks[kMaxTasks])();
+int task_count = 0;
+
 void RequestSharedMemory() {
   if (previous_shmem_request != nullptr) previous_shmem_request();
   RequestAddinShmemSpace(MAXALIGN(sizeof(LauncherShared)));
@@ -286,8 +290,12 @@ void LauncherLoop() {
   launcher->memory = TopMemoryContext;
   while (!ShutdownRequestPending) {
     LauncherRound(launcher);
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-                    compact_naptime_s * 1000L, PG_WAIT_EXTENSION);
+    long pause_ms = compact_naptime_s * 1000L;
+    for (int i = 0; i < task_count; i++) {
+      if (const int wish_ms = tasks[i](); wish_ms >= 0) pause_ms = Min(pause_ms, wish_ms);
+    }
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause_ms,
+                    PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
     CHECK_FOR_INTERRUPTS();
     if (ConfigReloadPending) {
@@ -307,6 +315,11 @@ void ClaimWorkerSlot(Oid database) {
   LWLockRelease(shared->lock);
   if (taken) proc_exit(0);
   before_shmem_exit(ReleaseWorkerSlot, 0);
+}
+
+void AddLauncherTask(int (*task)()) {
+  Assert(task_count < kMaxTasks);
+  tasks[task_count++] = task;
 }
 
 void WakeLauncherAtCommit() {

@@ -1,7 +1,7 @@
 #pragma once
 
 // The launcher: one background worker of the cluster that keeps a worker in every database that has
-// the extension.
+// the extension, and starts the workers of other features.
 
 #include "pg/base/postgres.hpp"
 
@@ -10,6 +10,11 @@ namespace tsext::pg {
 /// From _PG_init: registers the launcher and its shared memory when the library is preloaded;
 /// without preloading there are no background workers and tsext.compact() is the way.
 void InitLauncher();
+
+/// Adds a duty to the launcher's rounds, from _PG_init: the feature starts its own workers. `task`
+/// returns the milliseconds after which it wants to be called again, -1: with the next round. It
+/// runs outside of a transaction.
+void AddLauncherTask(int (*task)());
 
 /// A database worker's place in shared memory; exits the process when another worker of this
 /// database has it.
