@@ -12,6 +12,7 @@ namespace tsext::pg {
 
 bool enable_bulk = true;
 bool enable_scan = true;
+bool enable_last = true;
 int bulk_memory_kb = -1;
 int compact_rows = 1000000;
 int compact_bytes_kb = 64 * 1024;
@@ -86,6 +87,9 @@ void DefineSettings() {
       nullptr, nullptr, nullptr);
   DefineCustomBoolVariable("tsext.enable_scan", "Lets the planner use the TsextScan node.",
                            "Off: plain sequential scans read tsext tables.", &enable_scan, true,
+                           PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
+  DefineCustomBoolVariable("tsext.enable_last", "Lets the planner use the TsextLast node.",
+                           "Off: DISTINCT ON reads and sorts all rows.", &enable_last, true,
                            PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
   DefineCustomEnumVariable("tsext.simd", "Instruction set of the decoding and encoding kernels.",
                            "auto takes the best this CPU has; v1 is SSE2, v3 AVX2, v4 AVX-512.",

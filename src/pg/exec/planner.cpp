@@ -5,6 +5,7 @@
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
 #include "pg/exec/index_scan.hpp"
+#include "pg/exec/last.hpp"
 #include "pg/exec/scan.hpp"
 #include "pg/exec/statistics.hpp"
 
@@ -123,6 +124,7 @@ void InitPlanner() {
   previous_set_rel_pathlist = set_rel_pathlist_hook;
   set_rel_pathlist_hook = SetRelPathlist;
   InitScan();
+  InitLast();
   InitIndexScan();
   InitStatistics();
   previous_get_relation_info = get_relation_info_hook;

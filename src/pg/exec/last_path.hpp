@@ -1,0 +1,36 @@
+#pragma once
+
+// Which queries TsextLast answers, and what it costs there.
+
+#include <cstdint>
+
+#include "pg/base/postgres.hpp"
+
+extern "C" {
+#include "nodes/extensible.h"
+#include "nodes/pathnodes.h"
+}
+
+namespace tsext::pg {
+
+/// Adds a TsextLast path to the ways of doing a query's DISTINCT, when it is one.
+///
+/// input_rel:    what comes before DISTINCT.
+/// distinct_rel: the paths so far.
+void AddLastPath(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *distinct_rel,
+                 const CustomPathMethods *methods);
+
+/// What a path, and later the plan, keeps in its custom_private: integer lists.
+///
+/// keys:     attribute numbers of the columns that make a series.
+/// settings: time attribute, LastOrder, LastNulls.
+/// of the plan only:
+/// strategies: of the time bounds, whose values are custom_exprs.
+/// on_keys:    one a qual: 1 when it is tested once a series.
+enum LastPrivate : int { kLastKeys, kLastSettings, kLastStrategies, kLastOnKeys };
+
+/// Attribute numbers that `expressions` use of relation `rel`, system columns left out, a whole row
+/// as all of its columns. uses_tid: whether ctid is among them; may be nullptr.
+Bitmapset *ReadAttributes(Index rel, List *expressions, TupleDesc descriptor, bool *uses_tid);
+
+}  // namespace tsext::pg

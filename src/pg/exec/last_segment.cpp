@@ -1,0 +1,578 @@
+#include "pg/exec/last_segment.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "pg/base/boundary.hpp"
+
+extern "C" {
+#include "access/htup_details.h"
+#include "executor/executor.h"
+#include "storage/bufmgr.h"
+}
+
+namespace tsext::pg {
+
+namespace {
+
+constexpr uint32_t kNoVector = UINT32_MAX;
+constexpr uint32_t kNoCode = UINT32_MAX;
+/// Integers of a segment that lie this close together get codes.
+constexpr uint64_t kMostRange = 4096;
+/// Before a vector is opened, so many series at most are gone through.
+constexpr uint32_t kMostCodesOfVector = 1024;
+
+const SegmentHead &Head(const SegmentSearch *search) {
+  return SegmentReaderHead(search->reader);
+}
+
+bool IsNewest(const SegmentSearch *search) {
+  return search->query->order == LastOrder::kNewest;
+}
+
+// ---- The keys of the current segment ----
+
+void SetConstant(KeyColumn *column, Datum value, bool is_null) {
+  column->coding = KeyCoding::kConstant;
+  column->is_null = is_null;
+  if (is_null) return;
+  if (IsBytes(column->type.type)) {
+    void *copy;
+    column->bytes = DatumToBytes(value, column->type, &copy);
+  } else {
+    column->integer = DatumToInteger(value, column->type);
+  }
+}
+
+void SetCodingOfBytes(SegmentSearch *search, KeyColumn *column) {
+  const auto dictionary = SegmentReaderDictionary(search->reader, column->attribute);
+  if (dictionary.empty()) return;
+  if (dictionary.size() == 1 && !column->has_nulls) {
+    column->coding = KeyCoding::kConstant;
+    column->bytes = dictionary[0];
+    return;
+  }
+  column->coding = KeyCoding::kDictionary;
+  column->code_count = static_cast<uint32_t>(dictionary.size()) + (column->has_nulls ? 1 : 0);
+}
+
+void SetCodingOfIntegers(KeyColumn *column, const ColumnFooter &footer) {
+  if (!footer.min.valid || !footer.max.valid) return;
+  const uint64_t range =
+      static_cast<uint64_t>(footer.max.integer) - static_cast<uint64_t>(footer.min.integer);
+  if (range >= kMostRange) return;
+  column->integer = footer.min.integer;
+  if (range == 0 && !column->has_nulls) {
+    column->coding = KeyCoding::kConstant;
+    return;
+  }
+  column->coding = KeyCoding::kRange;
+  column->code_count = static_cast<uint32_t>(range) + 1 + (column->has_nulls ? 1 : 0);
+}
+
+void SetCoding(SegmentSearch *search, KeyColumn *column) {
+  const SegmentHead &head = Head(search);
+  column->coding = KeyCoding::kPlain;
+  column->code_count = 0;
+  column->is_null = false;
+  column->codes = nullptr;
+  column->values = nullptr;
+  const int index = head.FindColumn(column->attribute);
+  if (index < 0) {
+    bool is_null;
+    const Datum missing =
+        getmissingattr(RelationGetDescr(search->query->relation), column->attribute, &is_null);
+    SetConstant(column, missing, is_null);
+    return;
+  }
+  const ColumnFooter &footer = head.columns()[static_cast<size_t>(index)];
+  column->has_nulls = footer.null_count > 0;
+  if (footer.null_count == head.row_count())
+    SetConstant(column, 0, true);
+  else if (IsBytes(column->type.type))
+    SetCodingOfBytes(search, column);
+  else
+    SetCodingOfIntegers(column, footer);
+}
+
+/// Finds out whether one code tells which series a row of the segment belongs to.
+void SetUpCodes(SegmentSearch *search) {
+  KeyColumn *varying = nullptr;
+  int count = 0;
+  for (int i = 0; i < search->query->key_count; i++) {
+    if (search->columns[i].coding == KeyCoding::kConstant) continue;
+    varying = &search->columns[i];
+    count++;
+  }
+  search->coded = count == 1 && varying->code_count > 0 ? varying : nullptr;
+  search->code_count = count == 0 ? 1 : search->coded != nullptr ? search->coded->code_count : 0;
+  if (search->code_count > search->code_capacity) {
+    if (search->number_of_code != nullptr) pfree(search->number_of_code);
+    search->number_of_code = nullptr;
+    search->code_capacity = std::max(search->code_count, 2 * search->code_capacity);
+    search->number_of_code = static_cast<uint32_t *>(
+        MemoryContextAllocHuge(search->memory, sizeof(uint32_t) * size_t{search->code_capacity}));
+  }
+  std::fill_n(search->number_of_code, search->code_count, SeriesTable::kUnknown);
+}
+
+void LoadKeys(SegmentSearch *search, uint32_t vector) {
+  if (search->loaded_vector == vector) return;
+  search->loaded_vector = kNoVector;
+  for (int i = 0; i < search->query->key_count; i++) {
+    KeyColumn *column = &search->columns[i];
+    if (column->coding == KeyCoding::kDictionary)
+      column->codes = SegmentReaderCodes(search->reader, column->attribute, vector);
+    else if (column->coding != KeyCoding::kConstant)
+      column->values = SegmentReaderVector(search->reader, column->attribute, vector);
+  }
+  search->loaded_vector = vector;
+}
+
+/// The code of a row of the loaded vector; kNoCode when a value is outside of what the footer says.
+uint32_t CodeOf(const KeyColumn &column, uint32_t at) {
+  const bool is_null = column.coding == KeyCoding::kDictionary ? column.codes->IsNull(at)
+                                                               : column.values->IsNull(at);
+  if (is_null) return column.has_nulls ? column.code_count - 1 : kNoCode;
+  if (column.coding == KeyCoding::kDictionary) return column.codes->codes[at];
+  const uint64_t code =
+      static_cast<uint64_t>(column.values->integers[at]) - static_cast<uint64_t>(column.integer);
+  return code < column.code_count - (column.has_nulls ? 1 : 0) ? static_cast<uint32_t>(code)
+                                                               : kNoCode;
+}
+
+void AddConstantToKey(SeriesKey *key, const KeyColumn &column) {
+  if (column.is_null)
+    key->AddNull();
+  else if (IsBytes(column.type.type))
+    key->AddBytes(column.bytes);
+  else
+    key->AddInteger(column.integer);
+}
+
+ByteView WordOf(SegmentSearch *search, const KeyColumn &column, uint32_t code) {
+  return SegmentReaderDictionary(search->reader, column.attribute)[code];
+}
+
+/// Puts the key of a row of the loaded vector together.
+void BuildKeyOfRow(SegmentSearch *search, uint32_t at) {
+  SeriesKey *key = search->key;
+  key->Clear();
+  for (int i = 0; i < search->query->key_count; i++) {
+    const KeyColumn &column = search->columns[i];
+    if (column.coding == KeyCoding::kConstant) {
+      AddConstantToKey(key, column);
+    } else if (column.coding == KeyCoding::kDictionary) {
+      if (column.codes->IsNull(at))
+        key->AddNull();
+      else
+        key->AddBytes(WordOf(search, column, column.codes->codes[at]));
+    } else if (column.values->IsNull(at)) {
+      key->AddNull();
+    } else if (IsBytes(column.type.type)) {
+      key->AddBytes(column.values->bytes[at]);
+    } else {
+      key->AddInteger(column.values->integers[at]);
+    }
+  }
+}
+
+/// Puts the key that a code stands for together.
+void BuildKeyOfCode(SegmentSearch *search, uint32_t code) {
+  SeriesKey *key = search->key;
+  key->Clear();
+  for (int i = 0; i < search->query->key_count; i++) {
+    const KeyColumn &column = search->columns[i];
+    if (&column != search->coded)
+      AddConstantToKey(key, column);
+    else if (column.has_nulls && code == column.code_count - 1)
+      key->AddNull();
+    else if (column.coding == KeyCoding::kRange)
+      key->AddInteger(column.integer + code);
+    else
+      key->AddBytes(WordOf(search, column, code));
+  }
+}
+
+bool AreSame(const KeyColumn &column, uint32_t a, uint32_t b) {
+  if (column.coding == KeyCoding::kConstant) return true;
+  if (column.coding == KeyCoding::kDictionary)
+    return column.codes->codes[a] == column.codes->codes[b] &&
+           column.codes->IsNull(a) == column.codes->IsNull(b);
+  const Vector &values = *column.values;
+  if (values.IsNull(a) || values.IsNull(b)) return values.IsNull(a) == values.IsNull(b);
+  if (!IsBytes(column.type.type)) return values.integers[a] == values.integers[b];
+  const ByteView &left = values.bytes[a];
+  const ByteView &right = values.bytes[b];
+  return left.size == right.size &&
+         (left.data == right.data || memcmp(left.data, right.data, left.size) == 0);
+}
+
+/// Whether two rows of the loaded vector belong to one series.
+bool AreOfOneSeries(const SegmentSearch *search, uint32_t a, uint32_t b) {
+  for (int i = 0; i < search->query->key_count; i++)
+    if (!AreSame(search->columns[i], a, b)) return false;
+  return true;
+}
+
+/// The number of the series of a row of the loaded vector.
+uint32_t NumberOfRow(SegmentSearch *search, uint32_t at) {
+  uint32_t code = kNoCode;
+  if (search->code_count > 0) code = search->coded == nullptr ? 0 : CodeOf(*search->coded, at);
+  if (code != kNoCode && search->number_of_code[code] != SeriesTable::kUnknown)
+    return search->number_of_code[code];
+  BuildKeyOfRow(search, at);
+  const uint32_t number = FindSeries(search);
+  if (code != kNoCode) search->number_of_code[code] = number;
+  return number;
+}
+
+// ---- What need not be looked at ----
+
+bool IsDone(const SegmentSearch *search, uint32_t number, int64_t rank) {
+  return number == SeriesTable::kOtherPass || search->series->best(number).IsAsGoodAs(rank);
+}
+
+/// Whether every series that the segment may have has been found with this rank or better. Words of
+/// the dictionary that no row has any more keep it from being so.
+bool AreAllDone(SegmentSearch *search, int64_t rank) {
+  for (uint32_t code = 0; code < search->code_count; code++) {
+    uint32_t number = search->number_of_code[code];
+    if (number == SeriesTable::kUnknown) {
+      BuildKeyOfCode(search, code);
+      number = search->series->Lookup(search->key->view());
+      if (number == SeriesTable::kUnknown) return false;
+      search->number_of_code[code] = number;
+    }
+    if (!IsDone(search, number, rank)) return false;
+  }
+  return search->code_count > 0;
+}
+
+/// The best rank that a row of the vector can have.
+int64_t BestRankOf(const SegmentSearch *search, uint32_t vector) {
+  if (search->time_column < 0) return INT64_MAX;
+  const VectorFooter footer =
+      Head(search).Vector(static_cast<uint32_t>(search->time_column), vector);
+  if (!footer.has_range) return INT64_MAX;
+  return RankOf(search->query->order, IsNewest(search) ? footer.max_integer : footer.min_integer);
+}
+
+bool IsOutOfTime(const SegmentSearch *search, uint32_t vector) {
+  if (search->time_column < 0) return false;
+  const VectorFooter footer =
+      Head(search).Vector(static_cast<uint32_t>(search->time_column), vector);
+  return footer.has_range &&
+         (footer.max_integer < search->range.from || footer.min_integer > search->range.to);
+}
+
+/// Whether a column has one value, or NULL, in all rows of a vector. For floats that is not asked:
+/// equal ones may differ.
+bool IsUniform(SegmentSearch *search, AttrNumber attribute, uint32_t vector) {
+  const SegmentHead &head = Head(search);
+  const int index = head.FindColumn(attribute);
+  if (index < 0) return true;
+  const ColumnFooter &column = head.columns()[static_cast<size_t>(index)];
+  const VectorFooter footer = head.Vector(static_cast<uint32_t>(index), vector);
+  if (column.null_count == head.row_count()) return true;
+  if (IsFloat(column.type)) return false;
+  if (!IsBytes(column.type))
+    return footer.has_range && !footer.any_null && footer.min_integer == footer.max_integer;
+  const CodeVector *codes = SegmentReaderCodes(search->reader, attribute, vector);
+  if (codes == nullptr || codes->any_null) return false;
+  uint32_t differences = 0;
+  for (uint32_t i = 0; i < codes->count; i++) differences |= codes->codes[i] ^ codes->codes[0];
+  return differences == 0;
+}
+
+/// Whether one row that fails row_quals tells that all rows of the loaded vector do.
+bool FailTogether(SegmentSearch *search) {
+  if (search->query->reads_tids) return false;
+  if (search->compared_vector == search->loaded_vector) return search->is_uniform;
+  search->is_uniform = true;
+  for (int at = -1; (at = bms_next_member(search->query->quals_read, at)) >= 0;) {
+    if (search->is_uniform)
+      search->is_uniform = IsUniform(search, static_cast<AttrNumber>(at), search->loaded_vector);
+  }
+  search->compared_vector = search->loaded_vector;
+  return search->is_uniform;
+}
+
+// ---- The rows of a vector ----
+
+enum class Verdict : uint8_t { kKept, kFailed, kNoBetter };
+
+/// Tries a row of the loaded vector as the best of its series. times: of the vector, nullptr when
+/// the segment lacks the column.
+Verdict TryRow(SegmentSearch *search, uint32_t number, uint32_t at, const Vector *times) {
+  const LastQuery *query = search->query;
+  BestRow row;
+  row.segment = search->current;
+  row.row = search->loaded_vector * kVectorSize + at;
+  if (times == nullptr || times->IsNull(at)) {
+    row.kind =
+        query->nulls == LastNulls::kFirst ? BestRow::Kind::kNullFirst : BestRow::Kind::kNullLast;
+  } else {
+    const int64_t time = times->integers[at];
+    row.kind = BestRow::Kind::kTimed;
+    row.rank = RankOf(query->order, time);
+    if (time < search->range.from || time > search->range.to) return Verdict::kFailed;
+  }
+  const BestRow &best = search->series->best(number);
+  if (!IsBetter(row, best)) return Verdict::kNoBetter;
+
+  // Rows that were deleted would be passed by here; nothing deletes rows of segments yet.
+  const bool tests_key = query->key_quals != nullptr && !best.is_wanted;
+  if (tests_key || query->row_quals != nullptr) {
+    ResetExprContext(search->context);
+    MemoryContext old = MemoryContextSwitchTo(search->context->ecxt_per_tuple_memory);
+    ExecClearTuple(search->slot);
+    FillColdRow(search, search->current, static_cast<uint32_t>(row.row),
+                tests_key ? query->all_quals_read : query->quals_read, search->slot);
+    MemoryContextSwitchTo(old);
+    if (!PassesQuals(search, number, search->context, search->slot)) return Verdict::kFailed;
+  }
+  KeepRow(search, number, row);
+  return Verdict::kKept;
+}
+
+/// The row where the run of row `at` ends in the loaded vector of a sorted segment, towards `edge`.
+uint32_t EndOfRun(const SegmentSearch *search, uint32_t at, uint32_t edge) {
+  if (AreOfOneSeries(search, at, edge)) return edge;
+  uint32_t inside = at;
+  uint32_t outside = edge;
+  while (inside + 1 != outside && outside + 1 != inside) {
+    const uint32_t middle = (inside + outside) / 2;
+    (AreOfOneSeries(search, at, middle) ? inside : outside) = middle;
+  }
+  return inside;
+}
+
+/// Goes along the loaded vector of a sorted segment, run by run, best row of each first.
+void WalkRuns(SegmentSearch *search) {
+  const uint32_t vector = search->loaded_vector;
+  const uint32_t rows = Head(search).VectorRows(vector);
+  const int64_t rank = BestRankOf(search, vector);
+  const uint32_t edge = IsNewest(search) ? 0 : rows - 1;
+  const uint32_t step = IsNewest(search) ? UINT32_MAX : 1;
+  const Vector *times = nullptr;
+  for (uint32_t at = IsNewest(search) ? rows - 1 : 0;; at += step) {
+    const uint32_t number = NumberOfRow(search, at);
+    const uint32_t end = EndOfRun(search, at, edge);
+    if (!IsDone(search, number, rank)) {
+      if (times == nullptr)
+        times = SegmentReaderVector(search->reader, search->query->time_attribute, vector);
+      while (TryRow(search, number, at, times) == Verdict::kFailed && at != end) {
+        if (search->series->best(number).kind == BestRow::Kind::kUnwanted) break;
+        if (search->query->row_quals != nullptr && FailTogether(search)) break;
+        at += step;
+      }
+    }
+    at = end;
+    if (at == edge) break;
+  }
+}
+
+/// Goes over the loaded vector row by row.
+void WalkRows(SegmentSearch *search) {
+  const uint32_t vector = search->loaded_vector;
+  const uint32_t rows = Head(search).VectorRows(vector);
+  const int64_t rank = BestRankOf(search, vector);
+  const Vector *times = nullptr;
+  uint32_t number = SeriesTable::kUnknown;
+  uint32_t generation = 0;
+  uint32_t before = 0;
+  for (uint32_t i = 0; i < rows; i++) {
+    const uint32_t at = IsNewest(search) ? rows - 1 - i : i;
+    if (i == 0 || generation != search->generation || !AreOfOneSeries(search, at, before))
+      number = NumberOfRow(search, at);
+    generation = search->generation;
+    before = at;
+    if (IsDone(search, number, rank)) continue;
+    if (times == nullptr)
+      times = SegmentReaderVector(search->reader, search->query->time_attribute, vector);
+    if (TryRow(search, number, at, times) != Verdict::kFailed) continue;
+    // What makes a row fail may be its time, or its series' key.
+    const bool is_timely =
+        times == nullptr || times->IsNull(at) ||
+        (times->integers[at] >= search->range.from && times->integers[at] <= search->range.to);
+    if (is_timely && search->query->row_quals != nullptr &&
+        search->series->best(number).kind != BestRow::Kind::kUnwanted && FailTogether(search))
+      break;
+  }
+}
+
+// ---- Segments ----
+
+bool IsKey(const SegmentSearch *search, int16_t attribute) {
+  for (int i = 0; i < search->query->key_count; i++)
+    if (search->columns[i].attribute == attribute) return true;
+  return false;
+}
+
+/// Whether the rows of one series lie together in the current segment, their times rising.
+bool IsSorted(const SegmentSearch *search) {
+  if (search->time_column < 0) return false;
+  const auto sort_key = Head(search).sort_key();
+  const auto time = std::find(sort_key.begin(), sort_key.end(), search->query->time_attribute);
+  if (time == sort_key.end()) return false;
+  for (auto attribute = sort_key.begin(); attribute != time; ++attribute)
+    if (!IsKey(search, *attribute)) return false;
+  for (int i = 0; i < search->query->key_count; i++) {
+    const KeyColumn &column = search->columns[i];
+    if (column.coding != KeyCoding::kConstant &&
+        std::find(sort_key.begin(), time, column.attribute) == time)
+      return false;
+  }
+  return true;
+}
+
+void OpenCandidate(SegmentSearch *search, int32_t index) {
+  SegmentReaderOpen(search->reader, search->candidates[index].segment);
+  search->current = index;
+  search->loaded_vector = search->compared_vector = kNoVector;
+  const SegmentHead &head = Head(search);
+  search->time_column = head.time_attribute() == search->query->time_attribute
+                            ? head.FindColumn(head.time_attribute())
+                            : -1;
+  for (int i = 0; i < search->query->key_count; i++) SetCoding(search, &search->columns[i]);
+  SetUpCodes(search);
+}
+
+void WalkVectors(SegmentSearch *search) {
+  const bool is_sorted = IsSorted(search);
+  if (is_sorted) search->counters.segments_sorted++;
+  const uint32_t count = Head(search).vector_count();
+  for (uint32_t i = 0; i < count; i++) {
+    const uint32_t vector = IsNewest(search) ? count - 1 - i : i;
+    CHECK_FOR_INTERRUPTS();
+    if (IsOutOfTime(search, vector) || (search->code_count <= kMostCodesOfVector &&
+                                        AreAllDone(search, BestRankOf(search, vector)))) {
+      search->counters.vectors_skipped++;
+      continue;
+    }
+    LoadKeys(search, vector);
+    if (is_sorted)
+      WalkRuns(search);
+    else
+      WalkRows(search);
+  }
+}
+
+}  // namespace
+
+void SetUpSegmentSearch(SegmentSearch *search, const LastQuery *query, Snapshot snapshot,
+                        size_t memory_bytes, MemoryContext context) {
+  search->query = query;
+  search->snapshot = snapshot;
+  search->memory_bytes = memory_bytes;
+  search->memory = context;
+  auto *resource = new (palloc(sizeof(ContextResource))) ContextResource(context);
+  search->series = New<SeriesTable>(context, resource);
+  search->key = New<SeriesKey>(context, resource);
+  search->columns =
+      static_cast<KeyColumn *>(palloc0(sizeof(KeyColumn) * static_cast<size_t>(query->key_count)));
+  for (int i = 0; i < query->key_count; i++) {
+    search->columns[i].attribute = query->keys[i];
+    search->columns[i].type =
+        ClassOf(TupleDescAttr(RelationGetDescr(query->relation), query->keys[i] - 1));
+  }
+}
+
+void CloseSegmentSearch(SegmentSearch *search) {
+  if (search->reader != nullptr) SegmentReaderClose(search->reader);
+  search->reader = nullptr;
+}
+
+void LoadNewestFirst(SegmentSearch *search, const TimeRange &range) {
+  search->range = range;
+  int count;
+  const SegmentRow *rows = LoadSegments(search->query->relation->rd_rel->reltoastrelid, range.from,
+                                        range.to, search->snapshot, &count);
+  search->candidate_count = count;
+  if (count == 0) return;
+  search->candidates = static_cast<Candidate *>(
+      MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Candidate) * static_cast<size_t>(count)));
+  int64_t bytes = 0;
+  for (int i = 0; i < count; i++) {
+    const int64_t best = IsNewest(search) ? rows[i].tmax : rows[i].tmin;
+    search->candidates[i] = {&rows[i], RankOf(search->query->order, best)};
+    bytes += rows[i].nbytes;
+  }
+  std::sort(search->candidates, search->candidates + count,
+            [](const Candidate &a, const Candidate &b) {
+              return a.rank != b.rank ? a.rank > b.rank : a.segment->seg < b.segment->seg;
+            });
+  if (search->reader != nullptr) return;
+  search->reader = SegmentReaderCreate(search->query->relation, search->snapshot, search->memory);
+  if (bytes / BLCKSZ > NBuffers / 4) SegmentReaderUseRing(search->reader);
+}
+
+void SearchSegments(SegmentSearch *search) {
+  for (int32_t i = 0; i < search->candidate_count; i++) {
+    CHECK_FOR_INTERRUPTS();
+    OpenCandidate(search, i);
+    search->counters.segments++;
+    search->counters.vectors += Head(search).vector_count();
+    const int64_t rank = search->time_column >= 0 ? search->candidates[i].rank : INT64_MAX;
+    if (AreAllDone(search, rank)) {
+      search->counters.segments_skipped++;
+      search->counters.vectors_skipped += Head(search).vector_count();
+      continue;
+    }
+    WalkVectors(search);
+  }
+}
+
+uint32_t FindSeries(SegmentSearch *search) {
+  const ByteView key = search->key->view();
+  uint32_t number = search->series->Find(key);
+  while (number != SeriesTable::kOtherPass &&
+         search->series->memory_bytes() > search->memory_bytes && search->series->Halve()) {
+    number = search->series->Lookup(key);
+    std::fill_n(search->number_of_code, search->code_count, SeriesTable::kUnknown);
+    search->generation++;
+  }
+  return number;
+}
+
+bool PassesQuals(SegmentSearch *search, uint32_t number, ExprContext *context,
+                 TupleTableSlot *slot) {
+  const LastQuery *query = search->query;
+  context->ecxt_scantuple = slot;
+  BestRow &best = search->series->best(number);
+  if (query->key_quals != nullptr && !best.is_wanted) {
+    best.is_wanted = ExecQual(query->key_quals, context);
+    if (!best.is_wanted) {
+      best.kind = BestRow::Kind::kUnwanted;
+      return false;
+    }
+  }
+  if (query->row_quals == nullptr) return true;
+  search->counters.rows_tested++;
+  if (ExecQual(query->row_quals, context)) return true;
+  search->counters.rows_filtered++;
+  return false;
+}
+
+void KeepRow(SegmentSearch *search, uint32_t number, BestRow row) {
+  BestRow &best = search->series->best(number);
+  row.is_wanted = best.is_wanted;
+  best = row;
+}
+
+void FillColdRow(SegmentSearch *search, int32_t candidate, uint32_t row,
+                 const Bitmapset *attributes, TupleTableSlot *slot) {
+  const SegmentRow *segment = search->candidates[candidate].segment;
+  SegmentReaderOpen(search->reader, segment);
+  memset(slot->tts_isnull, true, static_cast<size_t>(slot->tts_tupleDescriptor->natts));
+  for (int at = -1; (at = bms_next_member(attributes, at)) >= 0;)
+    slot->tts_values[at - 1] = SegmentReaderValue(search->reader, static_cast<AttrNumber>(at), row,
+                                                  &slot->tts_isnull[at - 1]);
+  ExecStoreVirtualTuple(slot);
+  ItemPointerSet(&slot->tts_tid, kVirtualBlock | static_cast<uint32_t>(segment->seg),
+                 static_cast<OffsetNumber>(row + 1));
+  slot->tts_tableOid = RelationGetRelid(search->query->relation);
+}
+
+}  // namespace tsext::pg
