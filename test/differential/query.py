@@ -54,10 +54,9 @@ def is_close(a, b, item, tables):
         return False
     if not abs(x) < float("inf") or not abs(y) < float("inf"):
         return False
-    scale, name = tables.scale(item.column), item.text.split("(")[0]
-    single = item.column is not None and item.column.type == "float4"
-    off = 1e-9 * scale ** 2 if name.startswith("var") else 1e-7 * scale if name.startswith("std") else 1e-12 * len(tables.rows) * scale
-    return abs(x - y) <= (1e-5 if single else 1e-9) * max(abs(x), abs(y)) + off * (1e4 if single else 1)
+    name = item.text.split("(")[0]
+    off = 1e-9 * item.scale ** 2 if name.startswith("var") else 1e-7 * item.scale if name.startswith("std") else 1e-12 * len(tables.rows) * item.scale
+    return abs(x - y) <= 1e-9 * max(abs(x), abs(y)) + off
 
 
 def same_answer(a, b, query, tables):
@@ -167,15 +166,13 @@ class Runner:
         if settings.mode == "cursor":
             self.tsext.get("BEGIN")
             state, rows, _ = self.tsext.run(f"DECLARE c CURSOR FOR {plain(text, 't')}")
-            if state == FINE:
-                rows = []
-                for count in ("1", "7", "ALL"):
-                    state, more, _ = self.tsext.run(f"FETCH {count} FROM c")
-                    if state != FINE:
-                        break
-                    rows = rows + more
+            fetched = []
+            for count in ("1", "7", "ALL"):
+                if state == FINE:
+                    state, rows, _ = self.tsext.run(f"FETCH {count} FROM c")
+                    fetched += rows if state == FINE else []
             self.tsext.get("ROLLBACK")
-            return state, rows if state == FINE else more if rows == [] else rows
+            return state, fetched if state == FINE else rows
         before, statements = settings.query_statements(text, "t")
         state, rows = FINE, []
         for statement in before:

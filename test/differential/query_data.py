@@ -131,7 +131,7 @@ class Tables:
 
     def scale(self, column):
         """A bound of what expressions over a column of floats are made of."""
-        if column is None or column not in self.columns:
+        if column not in self.columns:
             return 1e6
         if column.name not in self.scales:
             at = 3 + self.columns.index(column)
@@ -156,6 +156,8 @@ class Tables:
         self.distinct = self.time_type != "date" and self.step >= 1000 * SECOND if self.time_type in ("int4", "bigint") else self.time_type != "date" and r.random() < 0.5
         self.jitter = r.random() < 0.3 and not self.distinct and self.time_type != "date"
         self.by_series = not self.jitter                         # (tag, time) is unique
+
+        self.unit = {"date": DAY, "bigint": SECOND, "int4": SECOND}.get(self.time_type, 1)
 
     def time_of(self, i):
         r = self.random
@@ -210,6 +212,11 @@ class Tables:
         self.deleted = r.random() < 0.2 and self.state != "cold"
         made = ["(time)", "(time DESC)", "(tag, time)", "(tag, time DESC)", "(id)", "(tag)", "((id % 5))", "(time) WHERE id % 2 = 0", "USING brin (time)", "USING hash (tag)"]
         made += [f"({c.name})" for c in self.columns if c.family not in ("jsonb",)] + [f"USING gin ({c.name})" for c in self.columns if c.family == "jsonb"]
+        edges_of = [self.rows[i][1] for border in [0, *self.pieces, count] for i in (border - 1, border) if 0 <= i < count]
+        if self.rows and self.interval:         # the first and the last of some chunks
+            by_time = sorted(row[1] for row in self.rows if isinstance(row[1], int))
+            edges_of += [at for before, at in zip(by_time, by_time[1:]) if before // (self.interval * DAY) != at // (self.interval * DAY)][:20]
+        self.borders = [at for at in edges_of if isinstance(at, int)]
         self.indexes = r.sample(made, r.choice([1, 1, 2, 3])) if r.random() < 0.35 else []       # of t alone: the heap's answers need none
         self.analyze = r.choice(["", "ANALYZE t", "VACUUM (ANALYZE) t"])
         if self.partitioned:

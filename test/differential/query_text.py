@@ -25,10 +25,28 @@ def literal(kind, value):
 
 
 class Item:
-    """An output column or a key. name: of the table's column whose size a tolerance needs."""
+    """An output column or a key. scale: how large the values are that a "close" one was made of."""
 
-    def __init__(self, text, how="exact", column=None):
-        self.text, self.how, self.column = text, how, column
+    def __init__(self, text, how="exact", scale=1e6):
+        self.text, self.how, self.scale = text, how, scale
+
+
+class Number:
+    """An expression. kind: int, numeric, float4 or float8; exact: sums of its values in float8 do not depend on their order."""
+
+    def __init__(self, text, kind, exact, scale):
+        self.text, self.kind, self.exact, self.scale = text, kind, exact, scale
+
+    def of(self, form):
+        kind = "float8" if self.kind == "float4" and "float8" in form else self.kind
+        return Number(form.replace("@X@", self.text), kind, self.exact, 10 * self.scale)
+
+    def plus(self, other, sign):
+        """PostgreSQL takes a numeric to a float for such a sum: not exact unless it is whole."""
+        kinds = {self.kind, other.kind}
+        kind = kinds.pop() if len(kinds) == 1 else "numeric" if kinds == {"int", "numeric"} else "float8"
+        exact = self.exact and other.exact and not (kind == "float8" and "numeric" in (self.kind, other.kind))
+        return Number(f"({self.text} {sign} {other.text})", kind, exact, self.scale + other.scale)
 
 
 class Query:
@@ -116,9 +134,12 @@ class Writer:
     # ---- values
 
     def at(self):
-        """A time inside the data or near it."""
-        t = self.tables
-        return t.start + self.random.randint(-2, len(t.rows) // t.series + 2) * t.step + self.random.choice([0, 0, 0, 1, -1]) * SECOND
+        """A time inside the data or near it: on a row, the first or last of what was compacted together, or a unit beside it."""
+        r, t = self.random, self.tables
+        known = r.choice(t.rows)[1] if t.rows and r.random() < 0.5 else r.choice(t.borders) if t.borders and r.random() < 0.5 else None
+        if not isinstance(known, int):
+            known = t.start + r.randint(-2, len(t.rows) // t.series + 2) * t.step
+        return known + r.choice([0, 0, 0, 1, -1, SECOND // t.unit, -SECOND // t.unit]) * t.unit
 
     def time(self, at=None, kind=None):
         r = self.random
@@ -177,7 +198,7 @@ class Writer:
             forms += [lambda: f"time {r.choice(COMPARISONS)} {now} - ({now} - {self.time(a)})", lambda: f"time {r.choice(COMPARISONS)} {moment}",
                       lambda: f"time BETWEEN {moment} AND {self.time(b)}", lambda: f"time + interval '1 hour' > {self.time()}", lambda: f"time > {self.time()} - interval '90 min'",
                       lambda: f"date_trunc('hour', time) = {self.time(a - a % (3600 * SECOND), 'timestamp' if t.time_type == 'date' else None)}",
-                      lambda: f"time_bucket('1 day', time) >= {self.time()}", lambda: f"extract(hour FROM time) < {r.randrange(24)}", lambda: f"extract(epoch FROM time) > {a // SECOND}",
+                      lambda: f"time_bucket('1 day', time) >= {self.time()}", lambda: f"extract({'dow' if t.time_type == 'date' else 'hour'} FROM time) < {r.randrange(9)}", lambda: f"extract(epoch FROM time) > {a // SECOND}",
                       lambda: f"time::date = {literal('date', t.time_text(a)[:10])}", lambda: f"isfinite(time)"]
         else:
             forms += [lambda: f"time {r.choice(COMPARISONS)} {literal('numeric', str(a // SECOND) + '.5')}", lambda: f"time {r.choice(COMPARISONS)} {literal('float8', str(a // SECOND))}",
@@ -230,23 +251,26 @@ class Writer:
 
     # ---- aggregates
 
-    def number(self, c):
-        """An expression over a number column that cannot overflow, and whether sums of it are exact."""
+    def column_number(self, c):
+        return Number(c.name, c.type if c.family == "float" else c.family, c.nature != "smooth", self.tables.scale(c) if c.family == "float" else 10 * SMALL)
+
+    def number(self, c, depth=2):
+        """An expression over number columns, first of all c, that cannot overflow."""
         r = self.random
-        exact = c.nature != "smooth"
-        k = r.random()
-        if k < 0.55 or c.nature == "extreme":
-            return c.name, exact
-        if k < 0.7:
-            return f"{c.name} {r.choice('+-*')} {r.choice(['1', '2', '10'])}", exact
-        if k < 0.78:
-            return f"coalesce({c.name}, 0)", exact
-        if k < 0.86:
-            return f"CASE WHEN {condition(self.tree(0))} THEN {c.name} ELSE 1 END", exact
-        if k < 0.93 and c.family == "int":
-            return f"{c.name}::float8", True
-        other = self.pick(c.family, nature=(c.nature,))
-        return (f"{c.name} + {other.name}", exact) if c.family != "numeric" else (f"-{c.name}", exact)
+        a = self.column_number(c)
+        if c.nature == "extreme" or r.random() < 0.5:
+            return a
+        forms = [lambda: a.of(f"@X@ {r.choice('+-*')} {r.choice(['1', '2', '10', '2.5::float8' if a.kind == 'float8' else '3'])}"), lambda: a.of("@X@ / 4"), lambda: a.of("-@X@"), lambda: a.of("abs(@X@)"),
+                 lambda: a.of("coalesce(@X@, 0)"), lambda: a.of(f"CASE WHEN {condition(self.tree(0))} THEN @X@ ELSE 1 END"), lambda: a.of(f"nullif(@X@, {r.randint(0, 5)})"),
+                 lambda: a.of("greatest(@X@, 3)"), lambda: Number(f"({c.name} > {r.randint(0, 50)})::int", "int", True, 1)]
+        if a.kind in ("int", "float4"):
+            forms += [lambda: Number(f"{a.text}::float8", "float8", True, a.scale)] * 2
+        if a.kind == "int":
+            forms += [lambda: Number(f"{a.text}::{k}", k if k == "numeric" else "int", True, a.scale) for k in ("int8", "numeric")]
+        if depth:
+            other = self.pick("float", "int", "numeric", nature=("small", "dyadic", "smooth", "plain"))
+            forms += [lambda: a.plus(self.number(other, depth - 1), r.choice("+-"))] * 3
+        return r.choice(forms)()
 
     def aggregate(self):
         r = self.random
@@ -260,18 +284,16 @@ class Writer:
         if choice < 0.5:
             c = self.pick("float", "int", "numeric")
             if c:
-                text, exact = self.number(c)
-                names = ["sum", "avg", "sum", "avg", "stddev", "variance", "stddev_pop", "var_pop", "var_samp", "stddev_samp"] if c.nature != "extreme" or c.family == "int" else ["count"]
-                name = r.choice(names)
-                how = "close" if c.family == "float" and (not exact or name not in ("sum", "avg", "count")) or "::float8" in text and name not in ("sum", "avg") else "exact"
-                if how == "exact" and c.family == "float" and c.type == "float4" and name == "sum":
-                    how = "close"          # sums in float4
-                return Item(f"{name}({text}){filter_}", how, c)
+                number = self.number(c)
+                sums = c.nature != "extreme" or c.family == "int"
+                name = r.choice(["sum", "avg", "sum", "avg", "stddev", "variance", "stddev_pop", "var_pop", "var_samp", "stddev_samp"] if sums else ["count"])
+                exact = number.kind in ("int", "numeric") or number.exact and (name == "avg" or name == "sum" and number.kind == "float8")
+                return Item(f"{name}({number.text}){filter_}", "exact" if exact or not sums else "close", scale=number.scale * (1e5 if number.kind == "float4" and name == "sum" else 1))
         if choice < 0.75:
             c = self.pick("float", "int", "numeric", "text", "moment")
             name = c.name if c and r.random() < 0.7 else r.choice(["time", "tag", "id"])
             if c and name == c.name and c.family in ("float", "int", "numeric") and r.random() < 0.2:
-                name, _ = self.number(c)
+                name = self.number(c).text
             return Item(f"{r.choice(['min', 'max'])}({name}){filter_}", "value" if c and name not in ("time", "tag", "id") else "exact")
         if choice < 0.8 and self.pick("bool"):
             return Item(f"{r.choice(['bool_and', 'bool_or', 'every'])}({self.pick('bool').name}){filter_}")
@@ -290,7 +312,7 @@ class Writer:
         if c.family not in ("jsonb",):
             forms += [Item(f"count(DISTINCT {c.name}){filter_}")]
         if c.family in ("int", "float") and c.nature in ("small", "dyadic"):
-            forms += [Item(f"sum(DISTINCT {c.name}){filter_}", "close", c), Item(f"percentile_disc(0.5) WITHIN GROUP (ORDER BY {c.name}){filter_}", "value"), Item(f"max({c.name}) - min({c.name})", "value")]
+            forms += [Item(f"sum(DISTINCT {c.name}){filter_}", "close", scale=self.column_number(c).scale), Item(f"percentile_disc(0.5) WITHIN GROUP (ORDER BY {c.name}){filter_}", "value"), Item(f"max({c.name}) - min({c.name})", "value")]
             if c.family == "float":
                 forms += [Item(f"histogram({c.name}, -100, 100, 5){filter_}")]
         return r.choice(forms)
