@@ -1,5 +1,6 @@
 -- TsextScan against the plain scan and a heap twin: columns, time ranges, parameters, parallel, cursors.
 SET client_min_messages = warning;
+SET tsext.enable_aggregate = off;
 CREATE EXTENSION IF NOT EXISTS tsext;
 SET timezone = 'UTC';
 SET datestyle = 'ISO';

@@ -281,7 +281,7 @@ class Round:
     def change_settings(self):
         r = self.random
         self.session.get(r.choice([f"SET tsext.simd = '{r.choice(self.levels)}'", f"SET tsext.enable_bulk = {r.choice(['on', 'off'])}",
-                                   f"SET tsext.bulk_memory = '{r.choice(['1MB', '16MB'])}'", f"SET tsext.enable_scan = {r.choice(['on', 'off'])}"]))
+                                   f"SET tsext.bulk_memory = '{r.choice(['1MB', '16MB'])}'", f"SET tsext.enable_scan = {r.choice(['on', 'off'])}", f"SET tsext.enable_aggregate = {r.choice(['on', 'off'])}"]))
 
     def rolled_back(self):
         """Some statements that a savepoint takes back."""

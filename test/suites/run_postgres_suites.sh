@@ -39,6 +39,7 @@ autovacuum = on
 tsext.compact_background = off
 tsext.enable_bulk = ${TSEXT_BULK:-off}
 tsext.enable_scan = ${TSEXT_BULK:-off}
+tsext.enable_aggregate = ${TSEXT_BULK:-off}
 max_prepared_transactions = 10
 track_io_timing = on
 shared_buffers = 128MB

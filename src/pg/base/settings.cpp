@@ -13,6 +13,7 @@ namespace tsext::pg {
 bool enable_bulk = true;
 bool enable_scan = true;
 bool enable_last = true;
+bool enable_aggregate = true;
 int bulk_memory_kb = -1;
 int compact_rows = 1000000;
 int compact_bytes_kb = 64 * 1024;
@@ -91,6 +92,10 @@ void DefineSettings() {
   DefineCustomBoolVariable("tsext.enable_last", "Lets the planner use the TsextLast node.",
                            "Off: DISTINCT ON reads and sorts all rows.", &enable_last, true,
                            PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
+  DefineCustomBoolVariable(
+      "tsext.enable_aggregate", "Lets the planner use the TsextAggregate node.",
+      "Off: rows of tsext tables are grouped by PostgreSQL's own nodes.", &enable_aggregate, true,
+      PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
   DefineCustomEnumVariable("tsext.simd", "Instruction set of the decoding and encoding kernels.",
                            "auto takes the best this CPU has; v1 is SSE2, v3 AVX2, v4 AVX-512.",
                            &simd_setting, static_cast<int>(SimdLevel::kAuto), kSimdNames,

@@ -8,7 +8,8 @@ namespace tsext::pg {
 extern bool enable_bulk;  // column writers for COPY, INSERT … SELECT, CREATE TABLE AS
 extern bool
     enable_scan;  // TsextScan custom node (projection and pruning); off = plain sequential scan
-extern bool enable_last;  // TsextLast custom node (newest row of every series)
+extern bool enable_last;       // TsextLast custom node (newest row of every series)
+extern bool enable_aggregate;  // TsextAggregate custom node; off = PostgreSQL's aggregation
 extern int
     bulk_memory_kb;  // memory a bulk writer may use for buffered rows; -1 = maintenance_work_mem
 extern int compact_rows;      // hot rows of a chunk that start a compaction

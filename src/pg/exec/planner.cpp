@@ -4,6 +4,7 @@
 #include "pg/base/settings.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
+#include "pg/exec/aggregate.hpp"
 #include "pg/exec/index_scan.hpp"
 #include "pg/exec/last.hpp"
 #include "pg/exec/scan.hpp"
@@ -125,6 +126,7 @@ void InitPlanner() {
   set_rel_pathlist_hook = SetRelPathlist;
   InitScan();
   InitLast();
+  InitAggregate();
   InitIndexScan();
   InitStatistics();
   previous_get_relation_info = get_relation_info_hook;

@@ -1,0 +1,71 @@
+#pragma once
+
+// Grouping keys of TsextAggregate: a batch is split into runs of rows with equal keys, and a key's
+// value becomes one word, so that groups are found by words.
+
+#include <cstdint>
+
+#include "tsext/types.hpp"
+
+#include "pg/exec/row_expression.hpp"
+
+extern "C" {
+#include "nodes/primnodes.h"
+}
+
+namespace tsext::pg {
+
+/// Keys of one grouping at most: their NULLs are bits of one word.
+inline constexpr int kMaxKeys = 32;
+
+/// Runs of equal values of one key over the rows of a batch, rows that are not selected included
+/// (they belong to any run).
+///
+/// begins[count] is the number of rows. Words of NULL are 0.
+struct KeyRuns {
+  uint32_t count = 0;
+  uint16_t begins[kVectorSize + 1];
+  int64_t words[kVectorSize];
+  bool nulls[kVectorSize];
+
+  void Start() noexcept { count = 0; }
+  /// Row `row` has this value; rows come in order.
+  void Add(uint32_t row, int64_t word, bool is_null) noexcept {
+    if (count > 0 && words[count - 1] == word && nulls[count - 1] == is_null) return;
+    begins[count] = count == 0 ? 0 : static_cast<uint16_t>(row);
+    words[count] = word;
+    nulls[count] = is_null;
+    count++;
+  }
+  /// One run at least, though no row was added.
+  void Finish(uint32_t rows) noexcept {
+    if (count == 0) Add(0, 0, true);
+    begins[count] = static_cast<uint16_t>(rows);
+  }
+};
+
+class Key {
+ public:
+  virtual ~Key() = default;
+  /// Fills `runs`.
+  virtual void Split(const BatchInput &input) = 0;
+  /// The value that a word stands for; by-reference ones live as long as the node.
+  virtual Datum Value(int64_t word) = 0;
+  /// The scan starts again, perhaps with other parameters. Words stay what they are.
+  virtual void Rescan() {}
+  /// How it is split, for EXPLAIN.
+  virtual const char *Method() const = 0;
+
+  KeyRuns runs;
+  /// To be evaluated for the selected rows before Split(); or nullptr.
+  RowExpression *row_expression = nullptr;
+};
+
+/// Whether rows can be grouped by values of this type. equality: the operator of the query.
+bool IsGroupable(Oid type, Oid equality);
+
+/// descriptor: of the scanned table. Lives in `context`.
+Key *MakeKey(Expr *expression, RowEvaluator *evaluator, TupleDesc descriptor,
+             MemoryContext context);
+
+}  // namespace tsext::pg

@@ -1,0 +1,370 @@
+#include "pg/exec/aggregator.hpp"
+
+#include <algorithm>
+
+#include "tsext/real_moments.hpp"
+#include "tsext/slice.hpp"
+
+#include "pg/exec/scan.hpp"
+
+extern "C" {
+#include "executor/executor.h"
+#include "executor/instrument.h"
+#include "executor/nodeHash.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_agg.h"
+#include "utils/expandeddatum.h"
+#include "utils/float.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+}
+
+namespace tsext::pg {
+
+namespace {
+
+// Groups that are kept whatever they take, so that each pass gets somewhere.
+constexpr uint32_t kLeastGroups = 1024;
+// More passes than this gain nothing.
+constexpr uint32_t kMostBits = 20;
+
+/// What AggCheckCallContext() asks for: transition functions of internal states refuse to work
+/// without it, and keep their memory where it says.
+AggState *MakeFakeState(EState *estate) {
+  AggState *fake = makeNode(AggState);
+  fake->curaggcontext = CreateExprContext(estate);
+  fake->tmpcontext = CreateExprContext(estate);
+  fake->aggcontexts = static_cast<ExprContext **>(palloc(sizeof(ExprContext *)));
+  fake->aggcontexts[0] = fake->curaggcontext;
+  return fake;
+}
+
+Aggref *AggregateAt(List *items, int index) {
+  auto *expression = static_cast<TargetEntry *>(list_nth(items, index))->expr;
+  return castNode(Aggref, expression);
+}
+
+/// Whether an aggregate with this transition wants more of it than sum and count.
+bool WantsSquares(List *items, int first, int transition) {
+  for (int i = first; i < list_length(items); i++) {
+    const Aggref *aggregate = AggregateAt(items, i);
+    if (aggregate->aggtransno == transition &&
+        GetAggregateFunction(aggregate).final != F_FLOAT8_AVG)
+      return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Aggregator::Aggregator(CustomScanState *child, List *items, int key_count, bool is_partial,
+                       MemoryContext context)
+    : child_(child),
+      is_partial_(is_partial),
+      context_(context),
+      batch_memory_(
+          AllocSetContextCreate(context, "tsext aggregate batch", ALLOCSET_DEFAULT_SIZES)),
+      memory_(context),
+      key_count_(key_count),
+      output_count_(list_length(items) - key_count),
+      groups_(static_cast<uint32_t>(key_count == 0 ? 0 : key_count + 1), &memory_),
+      pending_(&memory_) {
+  MemoryContext old = MemoryContextSwitchTo(context);
+  TupleDesc descriptor = RelationGetDescr(child->ss.ss_currentRelation);
+  evaluator_ = MakeRowEvaluator(&child->ss.ps, descriptor);
+  fake_ = MakeFakeState(child->ss.ps.state);
+  const TransitionContext making{evaluator_, descriptor, fake_, context};
+
+  keys_ = static_cast<Key **>(palloc(sizeof(Key *) * static_cast<size_t>(key_count + 1)));
+  for (int i = 0; i < key_count; i++)
+    keys_[i] = MakeKey(static_cast<TargetEntry *>(list_nth(items, i))->expr, evaluator_, descriptor,
+                       context);
+  const auto outputs = static_cast<size_t>(output_count_ + 1);
+  outputs_ = static_cast<AggregateOutput *>(palloc0(sizeof(AggregateOutput) * outputs));
+  transitions_ = static_cast<Transition **>(palloc0(sizeof(Transition *) * outputs));
+  for (int i = 0; i < output_count_; i++) {
+    const Aggref *aggregate = AggregateAt(items, key_count + i);
+    AddAggregate(aggregate, i, WantsSquares(items, key_count, aggregate->aggtransno), making);
+  }
+  CollectRowExpressions();
+  states_ = New<GroupStates>(context, std::max(state_size_, 1U), &memory_);
+  MemoryContextSwitchTo(old);
+}
+
+void Aggregator::AddAggregate(const Aggref *aggregate, int index, bool with_squares,
+                              const TransitionContext &context) {
+  AggregateOutput &output = outputs_[index];
+  output.aggregate = aggregate;
+  output.function = GetAggregateFunction(aggregate);
+  CheckAggregatePermissions(aggregate, output.function);
+  for (int i = 0; i < index; i++)
+    if (outputs_[i].aggregate->aggtransno == aggregate->aggtransno)
+      output.transition = outputs_[i].transition;
+  if (output.transition == nullptr) {
+    output.transition = MakeTransition(aggregate, output.function, with_squares, context);
+    output.transition->offset = state_size_;
+    state_size_ += (output.transition->state_size() + 15) / 16 * 16;
+    transitions_[transition_count_++] = output.transition;
+  }
+  if (!is_partial_ && OidIsValid(output.function.final)) MakeFinal(&output, context);
+}
+
+void Aggregator::MakeFinal(AggregateOutput *output, const TransitionContext &context) {
+  const Aggref *aggregate = output->aggregate;
+  Oid types[FUNC_MAX_ARGS];
+  const int count = get_aggregate_argtypes(const_cast<Aggref *>(aggregate), types);
+  const int arguments = output->function.final_extra ? count + 1 : 1;
+  output->final = MakeAggregateCall(output->function.final, arguments, aggregate->inputcollid,
+                                    context.fake, context.context);
+  Expr *expression;
+  build_aggregate_finalfn_expr(types, arguments, aggregate->aggtranstype, aggregate->aggtype,
+                               aggregate->inputcollid, output->function.final, &expression);
+  fmgr_info_set_expr(reinterpret_cast<Node *>(expression), output->final->flinfo);
+}
+
+void Aggregator::CollectRowExpressions() {
+  int count = key_count_;
+  for (int i = 0; i < transition_count_; i++) count += transitions_[i]->row_argument_count + 1;
+  const size_t size = sizeof(RowExpression *) * static_cast<size_t>(count + 1);
+  first_expressions_ = static_cast<RowExpression **>(palloc(size));
+  later_expressions_ = static_cast<RowExpression **>(palloc(size));
+  for (int i = 0; i < key_count_; i++)
+    if (keys_[i]->row_expression != nullptr)
+      first_expressions_[first_count_++] = keys_[i]->row_expression;
+  for (int i = 0; i < transition_count_; i++) {
+    const Transition &transition = *transitions_[i];
+    if (transition.filter != nullptr) {
+      first_expressions_[first_count_++] = transition.filter;
+      continue;  // its arguments only where it is true
+    }
+    for (int j = 0; j < transition.row_argument_count; j++)
+      later_expressions_[later_count_++] = transition.row_arguments[j];
+  }
+}
+
+void Aggregator::Rescan() {
+  ClearGroups();
+  for (int i = 0; i < key_count_; i++) keys_[i]->Rescan();
+  pending_.clear();
+  partition_ = {0, 0};
+  is_filled_ = false;
+  is_exhausted_ = false;
+}
+
+bool Aggregator::Next(TupleTableSlot *slot) {
+  for (;;) {
+    if (!is_filled_) Fill();
+    if (next_group_ < groups_.size()) {
+      Store(next_group_++, slot);
+      counters_.groups++;
+      return true;
+    }
+    if (is_exhausted_ && !StartNextPass()) return false;
+    ClearGroups();
+    is_filled_ = false;
+  }
+}
+
+void Aggregator::ClearGroups() {
+  groups_.Clear();
+  states_->Clear();
+  next_group_ = 0;
+  ReScanExprContext(fake_->curaggcontext);
+}
+
+/// Takes in batches to the end of the input, or until a partial aggregation should give out what it
+/// has.
+void Aggregator::Fill() {
+  is_filled_ = true;
+  counters_.passes++;
+  Instrumentation *instrument = child_->ss.ps.instrument;
+  Batch batch;
+  for (;;) {
+    CHECK_FOR_INTERRUPTS();
+    if (instrument != nullptr) InstrStartNode(instrument);
+    const bool found = ScanBatchNext(child_, &batch);
+    if (instrument != nullptr)
+      InstrStopNode(instrument, !found ? 0 : batch.is_whole ? batch.rows : batch.selection.Count());
+    if (!found) break;
+    Consume(batch, ScanBatches(child_));
+    counters_.memory_bytes =
+        std::max(counters_.memory_bytes, groups_.memory_bytes() + states_->memory_bytes());
+    if (!IsFull()) continue;
+    if (is_partial_) return;
+    Split();
+  }
+  is_exhausted_ = true;
+  if (key_count_ == 0 && groups_.size() == 0) {
+    groups_.Find(nullptr);
+    AddGroup();
+  }
+}
+
+bool Aggregator::IsFull() const {
+  if (groups_.size() <= kLeastGroups) return false;
+  const size_t bytes = groups_.memory_bytes() + states_->memory_bytes() +
+                       MemoryContextMemAllocated(fake_->curaggcontext->ecxt_per_tuple_memory, true);
+  return bytes > get_hash_memory_limit() && (is_partial_ || partition_.bits < kMostBits);
+}
+
+/// The groups do not fit: starts the pass again for a quarter of them and leaves the others to
+/// later passes.
+void Aggregator::Split() {
+  for (uint64_t i = 1; i < 4; i++)
+    pending_.push_back({partition_.bits + 2, partition_.prefix | i << partition_.bits});
+  partition_.bits += 2;
+  ClearGroups();
+  counters_.passes++;
+  ExecReScan(&child_->ss.ps);
+}
+
+bool Aggregator::StartNextPass() {
+  if (pending_.empty()) return false;
+  partition_ = pending_.back();
+  pending_.pop_back();
+  is_exhausted_ = false;
+  ExecReScan(&child_->ss.ps);
+  return true;
+}
+
+void Aggregator::Consume(const Batch &batch, BatchScan *scan) {
+  MemoryContextReset(batch_memory_);
+  const BatchInput input{scan, &batch, batch_memory_};
+  const Selection *selection = input.selection();
+  if (first_count_ + later_count_ > 0)
+    counters_.row_by_row += selection == nullptr ? batch.rows : selection->Count();
+  EvaluateRows(evaluator_, input, selection, first_expressions_, first_count_);
+  const uint32_t run_count = FindGroups(input);
+  if (run_count == 0) return;
+  counters_.runs += run_count;
+  EvaluateRows(evaluator_, input, selection, later_expressions_, later_count_);
+  Advance(input, run_count);
+}
+
+/// Fills runs_ with the runs that have a selected row of this pass's partition; returns how many.
+uint32_t Aggregator::FindGroups(const BatchInput &input) {
+  const uint32_t rows = input.batch->rows;
+  const Selection *selection = input.selection();
+  uint16_t *begins = begins_;
+  uint16_t *merged = merged_;
+  uint32_t count = 1;
+  begins[0] = 0;
+  begins[1] = static_cast<uint16_t>(rows);
+  for (int i = 0; i < key_count_; i++) {
+    keys_[i]->Split(input);
+    const KeyRuns &runs = keys_[i]->runs;
+    count = MergeRuns(begins, count, runs.begins, runs.count, merged);
+    std::swap(begins, merged);
+  }
+  uint32_t at[kMaxKeys] = {};  // the run of each key
+  int64_t words[kMaxKeys + 1];
+  const int keys = key_count_;
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    const uint16_t begin = begins[i];
+    const uint16_t end = begins[i + 1];
+    int64_t null_bits = 0;
+    for (int key = 0; key < keys; key++) {
+      const KeyRuns &runs = keys_[key]->runs;
+      while (runs.begins[at[key] + 1] <= begin) at[key]++;
+      words[key] = runs.words[at[key]];
+      null_bits |= static_cast<int64_t>(runs.nulls[at[key]]) << key;
+    }
+    const uint32_t selected =
+        selection == nullptr ? end - begin : CountRows({begin, end, selection});
+    if (selected == 0) continue;
+    words[keys] = null_bits;
+    if (partition_.bits > 0) {
+      const uint64_t mask = (uint64_t{1} << partition_.bits) - 1;
+      if ((GroupTable::Hash(words, groups_.words()) & mask) != partition_.prefix) continue;
+    }
+    const uint32_t size = groups_.size();
+    const uint32_t group = groups_.Find(words);
+    if (groups_.size() != size) AddGroup();
+    runs_[found++] = {begin, end, selected, group};
+  }
+  return found;
+}
+
+/// Makes the states of the group that was numbered last.
+void Aggregator::AddGroup() {
+  states_->Resize(groups_.size());
+  std::byte *state = states_->At(groups_.size() - 1);
+  for (int i = 0; i < transition_count_; i++)
+    transitions_[i]->Start(state + transitions_[i]->offset);
+}
+
+void Aggregator::Advance(const BatchInput &input, uint32_t run_count) {
+  const std::span<const GroupRun> runs(runs_, run_count);
+  for (int i = 0; i < transition_count_; i++) {
+    Transition &transition = *transitions_[i];
+    if (transition.filter == nullptr) {
+      transition.Advance(input, runs, input.selection(), *states_);
+      continue;
+    }
+    Selection passed;
+    passed.Clear();
+    const RowExpression &filter = *transition.filter;
+    ForEachRow(input.selection(), 0, input.batch->rows, [&](uint32_t row) {
+      if (!filter.nulls[row] && DatumGetBool(filter.values[row])) passed.Select(row);
+    });
+    if (passed.IsEmpty()) continue;
+    EvaluateRows(evaluator_, input, &passed, transition.row_arguments,
+                 transition.row_argument_count);
+    transition.Advance(input, runs, &passed, *states_);
+  }
+}
+
+Datum Aggregator::Result(const AggregateOutput &output, const std::byte *state,
+                         bool *is_null) const {
+  const Aggref *aggregate = output.aggregate;
+  if (is_partial_) {
+    return OidIsValid(output.function.serialize) ? output.transition->Serialized(state, is_null)
+                                                 : output.transition->Value(state, is_null);
+  }
+  if (output.function.kind == TransitionKind::kRealMoments &&
+      output.function.final == F_FLOAT8_AVG) {
+    const auto &moments = *reinterpret_cast<const RealMoments *>(state);
+    *is_null = moments.count == 0;
+    if (*is_null) return 0;
+    if (moments.HasOverflown(false)) float_overflow_error();
+    return Float8GetDatum(moments.Sum() / static_cast<double>(moments.count));
+  }
+  // Our own states have the value itself.
+  if (output.function.kind == TransitionKind::kFirst ||
+      output.function.kind == TransitionKind::kLast)
+    return output.transition->Value(state, is_null);
+  Datum value = output.transition->Value(state, is_null);
+  value = MakeExpandedObjectReadOnly(value, *is_null, get_typlen(aggregate->aggtranstype));
+  if (output.final == nullptr) return value;
+  if (*is_null && output.final->flinfo->fn_strict) return 0;
+  output.final->args[0] = {value, *is_null};
+  for (int i = 1; i < output.final->nargs; i++) {
+    output.final->args[i] = {0, true};
+    if (!output.final->flinfo->fn_strict) continue;
+    *is_null = true;
+    return 0;
+  }
+  output.final->isnull = false;
+  value = FunctionCallInvoke(output.final);
+  *is_null = output.final->isnull;
+  return value;
+}
+
+void Aggregator::Store(uint32_t group, TupleTableSlot *slot) {
+  ExecClearTuple(slot);
+  const int64_t *words = groups_.Key(group);
+  for (int i = 0; i < key_count_; i++) {
+    slot->tts_isnull[i] = ((words[key_count_] >> i) & 1) != 0;
+    slot->tts_values[i] = slot->tts_isnull[i] ? 0 : keys_[i]->Value(words[i]);
+  }
+  const std::byte *states = states_->At(group);
+  for (int i = 0; i < output_count_; i++) {
+    const int column = key_count_ + i;
+    slot->tts_values[column] =
+        Result(outputs_[i], states + outputs_[i].transition->offset, &slot->tts_isnull[column]);
+  }
+  ExecStoreVirtualTuple(slot);
+}
+
+}  // namespace tsext::pg

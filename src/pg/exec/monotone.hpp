@@ -1,0 +1,44 @@
+#pragma once
+
+// Expressions over one column that rise with it: equal results at two values mean the same result
+// everywhere between. time_bucket(), date_trunc(), floor(extract(epoch from t) / 60) * 60 and the
+// like.
+
+#include <cstdint>
+
+#include "pg/base/postgres.hpp"
+
+extern "C" {
+#include "access/attnum.h"
+#include "nodes/pg_list.h"
+#include "nodes/primnodes.h"
+#include "pgtime.h"
+}
+
+namespace tsext::pg {
+
+/// What is known of such an expression.
+struct Monotone {
+  AttrNumber column;
+  Oid column_type;  ///< base type: smallint, integer, bigint, date, timestamp, timestamptz
+  /// Zones whose clocks the expression reads (pg_tz *): it rises between their changes only.
+  List *zones;
+  /// Buckets of one width throughout: each start is a multiple of `width` away from any other. 0:
+  /// not known to be.
+  int64_t width;
+  int64_t least;  ///< of values for which `width` holds
+};
+
+/// Whether `expression` is of that kind. It has columns of one table only.
+bool IsMonotone(Expr *expression, Monotone *result);
+
+/// Between changes of the zones: [from, to] around `time`, both inclusive. Remembers the last
+/// answer.
+struct ZoneEra {
+  List *zones;
+  int64_t from, to;
+};
+/// from > to at first.
+void FindZoneEra(ZoneEra *era, int64_t time);
+
+}  // namespace tsext::pg
