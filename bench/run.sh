@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Measures tsext beside a heap table and DuckDB; bench/README.md says what the figures mean and keeps the last ones.
 #
-#   bench/run.sh [size|load|codecs|query|concurrent [ARGUMENTS]]      default: codecs size load query concurrent
+#   bench/run.sh [size|load|codecs|query|ingest|concurrent [ARGUMENTS]]      default: codecs size load query ingest concurrent
 #     codecs       speed of the core's loops (Google Benchmark) and their ratios
 #     size         bytes on disk                     arguments: codecs int dec raw minutes planning
 #     load         speed of writing                  arguments: copy insert select compact
 #     query        speed of reading                  arguments: cpu100 cpu1000 rates growth planning grafana
+#     ingest       line protocol                     arguments: parser sql
 #     concurrent   writers, readers and compaction   argument: seconds
 #
 # A private server (data under build/) with TSEXT_BENCH_CONF or the settings below is started and removed; that of "query" is kept,
@@ -17,12 +18,12 @@ cd "$(dirname "$0")/.."
 unset MAKEFLAGS MAKELEVEL MFLAGS PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGSERVICE
 if [ $# = 0 ]; then
   status=0
-  for part in codecs size load query concurrent; do bench/run.sh $part || status=1; done
+  for part in codecs size load query ingest concurrent; do bench/run.sh $part || status=1; done
   exit $status
 fi
 part=$1
 shift
-case $part in size | load | codecs | query | concurrent) ;; *) sed -n '2,13p' "$0"; exit 2 ;; esac
+case $part in size | load | codecs | query | ingest | concurrent) ;; *) sed -n '2,14p' "$0"; exit 2 ;; esac
 
 [ -n "${TSEXT_SKIP_PACKAGES:-}" ] || test/install_packages.sh build bench
 if [ -z "${PG_CONFIG:-}" ]; then
@@ -46,12 +47,13 @@ if [ "$part" = codecs ]; then
   exec python3 bench/codecs.py "$@"
 fi
 [ "$part" != size ] || core_tools codec_size_tool
+[ "$part" != ingest ] || core_tools core_bench
 make -s -j "$(nproc)" CXX="$cxx" >build/bench/make.log 2>&1 || { tail -n 30 build/bench/make.log; exit 1; }
 TSEXT_BENCH_DIR=$(test/server.sh root)/bench
 export TSEXT_BENCH_DIR
 mkdir -p "$TSEXT_BENCH_DIR"
 if [ ! -x "$TSEXT_BENCH_DIR/tsgen" ] || [ bench/tsgen.cpp -nt "$TSEXT_BENCH_DIR/tsgen" ]; then g++ -O2 -std=c++20 -o "$TSEXT_BENCH_DIR/tsgen" bench/tsgen.cpp; fi
-if [ "$part" != concurrent ]; then
+if [ "$part" != concurrent ] && [ "$part" != ingest ]; then
   export TSEXT_NODE_MODULES=$PWD/build/bench/node_modules
   if [ ! -d "$TSEXT_NODE_MODULES/@duckdb/node-api" ]; then
     cp bench/package.json build/bench/

@@ -6,6 +6,7 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
@@ -16,6 +17,13 @@ using namespace tsext;
 constexpr int kLines = 5000;
 constexpr int64_t kStart = 1'700'000'000'000'000'000;
 
+template <typename... Values>
+void Append(std::string *text, const char *format, Values... values) {
+  char buffer[512];
+  const int size = std::snprintf(buffer, sizeof buffer, format, values...);
+  text->append(buffer, static_cast<size_t>(size));
+}
+
 /// As TSBS's cpu-only use case: ten tags, ten fields, 100 hosts in turn.
 std::string CpuLines(bool floats) {
   static constexpr const char *kFields[] = {"user",    "system", "idle",  "nice",       "iowait",
@@ -23,17 +31,22 @@ std::string CpuLines(bool floats) {
   std::string text;
   uint32_t random = 1;
   for (int i = 0; i < kLines; i++) {
-    text += "cpu,hostname=host_" + std::to_string(i % 100) +
-            ",region=eu-central-1,datacenter=eu-central-1a,rack=6,os=Ubuntu15.10,arch=x86,team=SF,"
-            "service=19,service_version=1,service_environment=test";
+    Append(&text,
+           "cpu,hostname=host_%d,region=eu-central-1,datacenter=eu-central-1a,rack=6,"
+           "os=Ubuntu15.10,arch=x86,team=SF,service=19,service_version=1,"
+           "service_environment=test",
+           i % 100);
     char separator = ' ';
     for (const char *field : kFields) {
       random = random * 1664525 + 1013904223;
-      text += separator + std::string("usage_") + field + "=" + std::to_string(random % 100);
-      text += floats ? "." + std::to_string(random >> 22) : "i";
+      Append(&text, "%cusage_%s=%u", separator, field, random % 100);
+      if (floats)
+        Append(&text, ".%u", random >> 22);
+      else
+        text += 'i';
       separator = ',';
     }
-    text += " " + std::to_string(kStart + i / 100 * 10'000'000'000) + "\n";
+    Append(&text, " %lld\n", static_cast<long long>(kStart + i / 100 * 10'000'000'000));
   }
   return text;
 }
@@ -41,8 +54,8 @@ std::string CpuLines(bool floats) {
 std::string SmallLines() {
   std::string text;
   for (int i = 0; i < kLines; i++)
-    text += "temperature,room=r" + std::to_string(i % 100) + " value=" + std::to_string(i % 40) +
-            ".5 " + std::to_string(kStart + i * 1'000'000LL) + "\n";
+    Append(&text, "temperature,room=r%d value=%d.5 %lld\n", i % 100, i % 40,
+           static_cast<long long>(kStart + i * 1'000'000LL));
   return text;
 }
 

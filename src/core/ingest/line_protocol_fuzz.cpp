@@ -98,17 +98,18 @@ std::string Escape(const std::string &text, const char *special) {
 std::string Write(const OwnPoint &point) {
   std::string line = Escape(point.measurement, ", ");
   for (const auto &[key, value] : point.tags)
-    line += "," + Escape(key, ",= ") + "=" + Escape(value, ",= ");
+    line.append(",").append(Escape(key, ",= ")).append("=").append(Escape(value, ",= "));
   char separator = ' ';
   for (const OwnField &field : point.fields) {
-    line += separator + Escape(field.key, ",= ") + "=";
+    line += separator;
+    line.append(Escape(field.key, ",= ")).append("=");
     separator = ',';
     char number[64] = "";
     double value;
     std::memcpy(&value, &field.bits, sizeof value);
     switch (field.type) {
       case FieldType::kString:
-        line += "\"" + Escape(field.text, "\"\\") + "\"";
+        line.append("\"").append(Escape(field.text, "\"\\")).append("\"");
         break;
       case FieldType::kBool:
         line += field.bits != 0 ? "TRUE" : "f";
@@ -125,7 +126,7 @@ std::string Write(const OwnPoint &point) {
     }
     line += number;
   }
-  if (point.has_time) line += " " + std::to_string(point.time_ns);
+  if (point.has_time) line.append(" ").append(std::to_string(point.time_ns));
   return line;
 }
 

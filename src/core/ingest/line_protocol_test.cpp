@@ -39,13 +39,13 @@ std::string Value(const LineField &field) {
       std::snprintf(text, sizeof text, "float %.17g", field.float_value);
       return text;
     case FieldType::kInt:
-      return "int " + std::to_string(field.int_value);
+      return std::string("int ").append(std::to_string(field.int_value));
     case FieldType::kUint:
-      return "uint " + std::to_string(field.uint_value);
+      return std::string("uint ").append(std::to_string(field.uint_value));
     case FieldType::kBool:
       return field.bool_value ? "bool true" : "bool false";
     case FieldType::kString:
-      return "string " + (field.has_escapes ? String(field.text) : std::string(field.text));
+      return std::string("string ").append(field.has_escapes ? String(field.text) : field.text);
   }
   return "?";
 }
