@@ -100,6 +100,18 @@ void UseSegment(BatchScan *scan, int segment) {
   ForgetSegmentColumns(scan);
 }
 
+/// Finds the vectors of the current segment that its sort key leaves.
+void FindVectors(BatchScan *scan) {
+  scan->next_vector = 0;
+  scan->end_vector = SegmentReaderHead(scan->reader).vector_count();
+  if (scan->segment_verdict == Verdict::kAll) return;
+  const uint32_t count = scan->end_vector;
+  FindKeyVectors(scan->filters, scan->reader, &scan->next_vector, &scan->end_vector);
+  const uint32_t skipped = count - (scan->end_vector - scan->next_vector);
+  scan->counters->vectors += skipped;
+  scan->counters->vectors_skipped += skipped;
+}
+
 /// Opens a segment and says what its footer tells of the filters; false: nothing of it is wanted.
 bool EnterSegment(BatchScan *scan, int segment) {
   CHECK_FOR_INTERRUPTS();
@@ -119,6 +131,7 @@ bool EnterSegment(BatchScan *scan, int segment) {
     scan->counters->segments_answered++;
     return false;
   }
+  FindVectors(scan);
   return true;
 }
 
@@ -164,7 +177,6 @@ bool NextSegment(BatchScan *scan) {
     scan->next_segment = scan->shared != nullptr ? pg_atomic_fetch_add_u32(&scan->shared->cursor, 1)
                                                  : scan->next_segment + 1;
     if (scan->next_segment >= count) return false;
-    scan->next_vector = 0;
     if (EnterSegment(scan, static_cast<int>(scan->next_segment))) return true;
   }
 }
@@ -175,9 +187,8 @@ bool NextColdBatch(BatchScan *scan, Batch *batch) {
       if (!NextSegment(scan)) return false;
       scan->is_in_segment = true;
     }
-    const uint32_t count = SegmentReaderHead(scan->reader).vector_count();
     bool is_over = false;
-    while (scan->next_vector < count && !is_over) {
+    while (scan->next_vector < scan->end_vector && !is_over) {
       if (FilterVector(scan, scan->next_vector++, batch, &is_over)) return true;
     }
     scan->is_in_segment = false;
@@ -219,12 +230,11 @@ void StartVisits(BatchScan *scan) {
 /// Lists the vectors of the current segment that may have a row, in the order of their times.
 void ListVectors(BatchScan *scan, SegmentVisit *visit) {
   const SegmentHead &head = SegmentReaderHead(scan->reader);
-  const uint32_t count = head.vector_count();
   const int column = head.FindColumn(scan->time_attribute);
   visit->vectors = static_cast<VectorVisit *>(
-      MemoryContextAlloc(scan->visit_context, sizeof(VectorVisit) * count));
+      MemoryContextAlloc(scan->visit_context, sizeof(VectorVisit) * head.vector_count()));
   visit->count = visit->next = 0;
-  for (uint32_t vector = 0; vector < count; vector++) {
+  for (uint32_t vector = scan->next_vector; vector < scan->end_vector; vector++) {
     VectorVisit entry = {visit->key, 0, vector};
     if (column >= 0) {
       const VectorFooter footer = head.Vector(static_cast<uint32_t>(column), vector);
@@ -258,6 +268,7 @@ bool NextVisit(BatchScan *scan) {
     if (visit.vectors == nullptr) {
       if (!EnterSegment(scan, visit.segment)) continue;
       ListVectors(scan, &visit);
+      if (visit.count == 0) continue;
       visit.key = visit.vectors[0].key;
       PushVisit(scan, visit);
       continue;

@@ -112,7 +112,7 @@ struct BatchScan {
   // In any order.
   bool is_in_segment;
   uint32_t next_segment;
-  uint32_t next_vector;
+  uint32_t next_vector, end_vector;
   // By time: a heap, greatest key first, without the current one.
   MemoryContext visit_context;
   SegmentVisit *visits;

@@ -221,7 +221,7 @@ void ComputeConstant(VectorFilters *filters, Filter *filter) {
         ExecEvalExprSwitchContext(filter->constant_state, filters->expression_context, &is_null);
   }
   if (is_null) {
-    filter->now = FilterKind::kNever;
+    filter->now = filter->is_null_safe ? FilterKind::kNull : FilterKind::kNever;
   } else if (filter->kind == FilterKind::kIntegersIn || filter->kind == FilterKind::kRealsIn ||
              filter->kind == FilterKind::kBytesIn) {
     SetArray(filter, value);
@@ -527,7 +527,8 @@ const Bitmapset *FilterAttributes(const VectorFilters *filters) {
 
 Verdict JudgeSegment(VectorFilters *filters, const SegmentHead &head) {
   filters->segment_count++;
-  return JudgeAll(filters, &Filter::segment_verdict, [&](const Filter *leaf) {
+  return JudgeAll(filters, &Filter::segment_verdict, [&](Filter *leaf) {
+    leaf->all_begin = leaf->all_end = 0;
     const int column = head.FindColumn(leaf->attribute);
     if (column < 0) return Verdict::kSome;
     const ColumnFooter &footer = head.columns()[static_cast<size_t>(column)];
@@ -548,6 +549,7 @@ Verdict JudgeSegment(VectorFilters *filters, const SegmentHead &head) {
 Verdict JudgeVector(VectorFilters *filters, const SegmentHead &head, uint32_t vector) {
   return JudgeAll(filters, &Filter::vector_verdict, [&](const Filter *leaf) {
     if (leaf->segment_verdict != Verdict::kSome) return leaf->segment_verdict;
+    if (vector >= leaf->all_begin && vector < leaf->all_end) return Verdict::kAll;
     const int column = head.FindColumn(leaf->attribute);
     if (column < 0) return Verdict::kSome;
     const VectorFooter footer = head.Vector(static_cast<uint32_t>(column), vector);

@@ -29,13 +29,13 @@ namespace tsext::pg {
 namespace {
 
 constexpr const char *kReasonOther = "no comparison of a column with constants";
-constexpr const char *kReasonOperator = "the operator is none of those that vectors know";
-constexpr const char *kReasonColumns = "it uses several columns, or none";
-constexpr const char *kReasonMutable = "it uses functions that are not immutable";
-constexpr const char *kReasonSubquery = "it has a subquery";
-constexpr const char *kReasonWholeRow = "it uses a whole row or a system column";
-constexpr const char *kReasonType = "values of its type are compared by their functions only";
-constexpr const char *kReasonSecurity = "a security policy comes before it";
+constexpr const char *kReasonOperator = "operator unknown to vectors";
+constexpr const char *kReasonColumns = "not just one column";
+constexpr const char *kReasonMutable = "functions that are not immutable";
+constexpr const char *kReasonSubquery = "subquery";
+constexpr const char *kReasonWholeRow = "whole row or system column";
+constexpr const char *kReasonNumeric = "numeric compares by its own functions";
+constexpr const char *kReasonSecurity = "a security policy comes first";
 
 Filter *MakeFilter(FilterKind kind) {
   auto *filter = static_cast<Filter *>(palloc0(sizeof(Filter)));
@@ -391,10 +391,13 @@ Filter *BuildExpression(FilterBuilder *builder, Node *clause, bool is_negated) {
   }
   Filter *filter = MakeLeaf(builder, FilterKind::kExpression, static_cast<AttrNumber>(attribute));
   if (!IsBytes(filter->type.type) || filter->type.type == PhysicalType::kNumeric) {
-    builder->reason =
-        IsA(clause, OpExpr) || IsA(clause, ScalarArrayOpExpr)
-            ? (filter->type.type == PhysicalType::kNumeric ? kReasonType : kReasonOperator)
-            : kReasonOther;
+    if (filter->type.type == PhysicalType::kNumeric) {
+      builder->reason = kReasonNumeric;
+    } else if (IsA(clause, OpExpr) || IsA(clause, ScalarArrayOpExpr)) {
+      builder->reason = kReasonOperator;
+    } else {
+      builder->reason = kReasonOther;
+    }
     return nullptr;
   }
   filter->expression = is_negated ? makeBoolExpr(NOT_EXPR, list_make1(clause), -1)
@@ -429,6 +432,13 @@ Filter *BuildFilter(FilterBuilder *builder, Node *clause, bool is_negated) {
   switch (nodeTag(clause)) {
     case T_OpExpr:
       filter = BuildComparison(builder, reinterpret_cast<OpExpr *>(clause), is_negated);
+      break;
+    case T_DistinctExpr:
+      filter = BuildComparison(builder, reinterpret_cast<DistinctExpr *>(clause), false);
+      if (filter != nullptr) {
+        filter->is_null_safe = true;
+        if (!is_negated) filter = Complement(filter);
+      }
       break;
     case T_ScalarArrayOpExpr:
       filter = BuildIn(builder, reinterpret_cast<ScalarArrayOpExpr *>(clause), is_negated);

@@ -7,6 +7,7 @@
 #include "tsext/filter.hpp"
 
 #include "pg/exec/batch_scan.hpp"
+#include "pg/table/segment_reader.hpp"
 
 namespace tsext::pg {
 
@@ -18,6 +19,9 @@ bool StartFilters(VectorFilters *filters, AttrNumber time_attribute, Oid time_ty
 const Bitmapset *FilterAttributes(const VectorFilters *filters);
 /// Switches to a segment; what its footer says of its rows.
 Verdict JudgeSegment(VectorFilters *filters, const SegmentHead &head);
+/// Narrows [*begin, *end), vectors of the segment that `reader` has open, to those that can have
+/// the values its sort key begins with: rows of one value are neighbours.
+void FindKeyVectors(VectorFilters *filters, SegmentReader *reader, uint32_t *begin, uint32_t *end);
 /// What the zone maps say of the rows of a vector of that segment.
 Verdict JudgeVector(VectorFilters *filters, const SegmentHead &head, uint32_t vector);
 

@@ -243,7 +243,61 @@ bool Select(VectorFilters *filters, Filter *filter, BatchScan *scan, Selection *
   }
 }
 
+// ---- The sort key ----
+
+/// A filter that wants the first column of the sort key to be one of few values, or nullptr.
+Filter *KeyFilter(VectorFilters *filters, AttrNumber attribute) {
+  for (int i = 0; i < filters->count; i++) {
+    Filter *filter = filters->filters[i];
+    if (filter->attribute != attribute || filter->child_count > 0) continue;
+    if (filter->now == FilterKind::kBytes && filter->comparison_now == Comparison::kEqual)
+      return filter;
+    if (filter->now == FilterKind::kBytesIn && !filter->is_negated) return filter;
+  }
+  return nullptr;
+}
+
+/// The first of vectors [begin, end) whose first row is not before `value`, or (`is_after`) is
+/// behind it. Such rows are in the order of bytes, NULLs last.
+uint32_t FindVector(SegmentReader *reader, AttrNumber attribute, ByteView value, bool is_after,
+                    uint32_t begin, uint32_t end) {
+  const std::span<const ByteView> dictionary = SegmentReaderDictionary(reader, attribute);
+  while (begin < end) {
+    const uint32_t middle = (begin + end) / 2;
+    const CodeVector &codes = *SegmentReaderCodes(reader, attribute, middle);
+    const int order = codes.IsNull(0) ? 1 : CompareBytes(dictionary[codes.codes[0]], value);
+    if (is_after ? order > 0 : order >= 0) {
+      end = middle;
+    } else {
+      begin = middle + 1;
+    }
+  }
+  return begin;
+}
+
 }  // namespace
+
+void FindKeyVectors(VectorFilters *filters, SegmentReader *reader, uint32_t *begin, uint32_t *end) {
+  const SegmentHead &head = SegmentReaderHead(reader);
+  if (head.sort_key().empty() || head.vector_count() < 3) return;
+  const AttrNumber attribute = head.sort_key()[0];
+  Filter *filter = KeyFilter(filters, attribute);
+  if (filter == nullptr || head.FindColumn(attribute) < 0 ||
+      SegmentReaderDictionary(reader, attribute).empty())
+    return;
+  const bool is_in = filter->now == FilterKind::kBytesIn;
+  const ByteView least = is_in ? filter->byte_values[0] : filter->bytes;
+  const ByteView greatest = is_in ? filter->byte_values[filter->value_count - 1] : filter->bytes;
+  const uint32_t first = FindVector(reader, attribute, least, false, *begin, *end);
+  *end = FindVector(reader, attribute, greatest, true, first, *end);
+  // The vector before may end with the value that `first` begins with or is the first to pass.
+  *begin = first > *begin ? first - 1 : first;
+  // Vectors that begin with the value and are followed by another one that does have no other.
+  if (!is_in && *end > first) {
+    filter->all_begin = first;
+    filter->all_end = *end - 1;
+  }
+}
 
 FilterResult RunFilters(VectorFilters *filters, BatchScan *scan, bool is_cold,
                         Selection *selection) {

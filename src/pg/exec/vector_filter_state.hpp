@@ -47,7 +47,8 @@ struct Filter {
   FilterKind kind;
   /// `kind` with the constants of this run: comparison with NULL is never true.
   FilterKind now;
-  bool is_negated;  // kIntegersIn, kRealsIn, kBytesIn
+  bool is_negated;    // kIntegersIn, kRealsIn, kBytesIn
+  bool is_null_safe;  // IS NOT DISTINCT FROM: NULL equals NULL
   AttrNumber attribute;
   DatumClass type;  // of the column
   Comparison comparison;
@@ -75,6 +76,7 @@ struct Filter {
   ExprState *predicate;
 
   Verdict segment_verdict, vector_verdict;
+  uint32_t all_begin, all_end;  // vectors of the segment whose rows pass, all of them
   // What is known of the values of the current segment's dictionary.
   uint64_t passes_segment;  // segment_count at which `passes` was made
   uint8_t *passes;
