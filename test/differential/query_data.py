@@ -64,6 +64,7 @@ KINDS = [
     ("int2", "int", "extreme", edges(-2**15, 2**15 - 1)), ("int4", "int", "extreme", edges(-2**31, 2**31 - 1)), ("int8", "int", "extreme", edges(-2**63, 2**63 - 1)),
     ("numeric", "numeric", "plain", lambda r: f"{r.gauss(20, 5):.1f}"), ("numeric", "numeric", "plain", numeric_mixed), ("numeric(12,3)", "numeric", "plain", lambda r: f"{r.gauss(0, 1e4):.3f}"),
     ("text", "text", "few", lambda r: f"host_{r.randrange(6)}"), ("text", "text", "many", lambda r: r.choice(WORDS)), ("text", "text", "many", lambda r: f"request {r.randrange(10**5)}"),
+    ("text", "text", "many", lambda r: r.choice("pq") * r.choice([40, 64, 300]) + str(r.randrange(40))),      # alike for longer than a footer keeps
     ('text COLLATE "C"', "text", "many", lambda r: r.choice(WORDS)), ("varchar(20)", "text", "few", lambda r: r.choice(WORDS)[:20]),
     ("bool", "bool", "", lambda r: r.choice("tf")), ("bool", "bool", "", lambda r: "t"), ("uuid", "uuid", "", few_uuid), ("jsonb", "jsonb", "", jsonb),
     ("date", "moment", "", day_of), ("timestamp", "moment", "", moment("")), ("timestamptz", "moment", "", moment("+00")),

@@ -372,7 +372,7 @@ class Writer:
 
     def query(self):
         r = self.random
-        shapes = [(self.grouped, 8), (self.plain_aggregate, 5), (self.rows, 5), (self.newest, 3), (self.top_buckets, 2), (self.last_of_series, 3), (self.distinct, 2), (self.joined, 2), (self.lateral, 1.5),
+        shapes = [(self.grouped, 8), (self.plain_aggregate, 5), (self.rows, 5), (self.newest, 3), (self.top_buckets, 2), (self.last_of_series, 5), (self.distinct, 2), (self.joined, 2), (self.lateral, 1.5),
                   (self.union, 1), (self.nested, 1), (self.risky, 0.7), (self.window, 0.5), (self.self_join, 0.5), (self.sets, 0.5)]
         return r.choices([s for s, _ in shapes], [w for _, w in shapes])[0]()
 
@@ -441,19 +441,36 @@ class Writer:
         items = [Item(k) for k in dict.fromkeys(keys + ([self.pick().name, "id"] if distinct else []))]
         return Query(items, self.source(), self.where(), order=order, limit=r.choice(["", " LIMIT 1", " LIMIT 1", " LIMIT 10", " LIMIT 10 OFFSET 3", " LIMIT 1000"]), total=True)
 
+    def series_keys(self):
+        """Columns that tell series apart: mostly the tag."""
+        r = self.random
+        found = [c.name for c in self.columns if c.family in ("int", "text", "bool", "uuid") or c.type == "date"]
+        keys = (["tag"] if r.random() < 0.8 or not found else []) + (r.sample(found, r.randint(1, min(2, len(found)))) if found and r.random() < 0.4 else [])
+        r.shuffle(keys)
+        return keys or ["tag"]
+
+    def output_of(self, c):
+        r = self.random
+        return c.name if r.random() < 0.7 or c.family not in ("int", "numeric", "text") or c.nature == "extreme" else f"{c.name} || 'x'" if c.family == "text" else f"{c.name} + 1"
+
     def last_of_series(self):
         """The newest row or value of every series, in its several spellings."""
         r = self.random
         by = "time" if self.tables.by_series else "id"
         c = self.pick()
         direction = r.choice([" DESC", " DESC", " DESC", "", " DESC NULLS LAST"])
+        where = self.where() if r.random() < 0.6 else []
+        if r.random() < 0.6:
+            keys = self.series_keys()
+            distinct = "tag" in keys and self.tables.by_series or self.tables.distinct
+            items = [Item(k) for k in keys] + [Item("time")] + ([Item(self.output_of(c)), Item("id")] if distinct else [])
+            return Query(items, self.source(), where, order=[k + self.direction() for k in r.sample(keys, len(keys))] + ["time" + direction], head=f"DISTINCT ON ({', '.join(keys)})", total=True,
+                         limit=self.limit(0.1))
         return r.choice([
-            lambda: Query([Item("tag"), Item(by), Item(c.name)], self.source(), self.where(), order=["tag" + r.choice(["", " DESC", " NULLS FIRST"]), by + direction], head="DISTINCT ON (tag)", total=True,
-                          limit=self.limit(0.1)),
-            lambda: Query([Item("tag"), Item(f"{r.choice(['last', 'first'])}({c.name}, {by})"), Item("max(time)")][:r.randint(2, 3)], self.source(), self.where(), ["tag"]),
-            lambda: Query([Item("tag"), Item(f"{r.choice(['max', 'min'])}(time)")], self.source(), self.where(), ["tag"], order=["tag"] if r.random() < 0.7 else [], total=True),
-            lambda: Query([Item(f"{r.choice(['max', 'min'])}(time)")], self.source(), self.where()),
-            lambda: Query([Item(f"last({c.name}, {by if self.tables.distinct else 'id'})")], self.source(), self.where())])()
+            lambda: Query([Item("tag"), Item(f"{r.choice(['last', 'first'])}({c.name}, {by})"), Item("max(time)")][:r.randint(2, 3)], self.source(), where, ["tag"]),
+            lambda: Query([Item("tag"), Item(f"{r.choice(['max', 'min'])}(time)")], self.source(), where, ["tag"], order=["tag"] if r.random() < 0.7 else [], total=True),
+            lambda: Query([Item(f"{r.choice(['max', 'min'])}(time)")], self.source(), where),
+            lambda: Query([Item(f"last({c.name}, {by if self.tables.distinct else 'id'})")], self.source(), where)])()
 
     def distinct(self):
         r = self.random
