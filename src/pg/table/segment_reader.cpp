@@ -27,6 +27,8 @@ constexpr size_t kBufferAlignment = 64;
 /// First read of a segment: heads are seldom longer.
 constexpr size_t kFirstRead = 8192;
 constexpr uint32_t kNoVector = UINT32_MAX;
+/// What an entry of the cache of heads takes of its hash table.
+constexpr size_t kEntryBytes = 128;
 
 /// Memory of a context for the core; lives in that context.
 ContextResource *ResourceOf(MemoryContext context) {
@@ -121,7 +123,7 @@ HeadEntry *AddHead(HeadCache *cache, const HeadKey &key, MemoryContext context, 
   entry->pins = 0;
   entry->context = context;
   entry->head = head;
-  entry->size_bytes = MemoryContextMemAllocated(context, true);
+  entry->size_bytes = MemoryContextMemAllocated(context, true) + kEntryBytes;
   MemoryContextSetParent(context, cache->context);
   dlist_push_head(&cache->lru, &entry->lru);
   cache->size_bytes += entry->size_bytes;
