@@ -217,6 +217,7 @@ layer_tap() {
   rm -rf "$root/tap"
   mkdir -p "$root/tap"
   cp -r test/tap "$root/tap/tests"
+  cp test/data/line_protocol_cases.tsv "$root/tap/tests"
   test/server.sh conf >"$root/tap/tsext.conf"
   echo "max_worker_processes = 16" >>"$root/tap/tsext.conf"
   if [ "$(id -u)" = 0 ]; then chown -R "${TSEXT_USER:-postgres}" "$root/tap"; fi

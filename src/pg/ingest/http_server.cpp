@@ -19,6 +19,8 @@ namespace {
 
 // More connections than the limit are accepted for a moment: the longest idle one makes room.
 constexpr unsigned kSpareConnections = 16;
+// A body of so many times the limit is not even read to its end.
+constexpr size_t kThrownAwayBodies = 4;
 constexpr size_t kDecodedStep = 64 * 1024;
 
 int64_t MonotonicMs() {
@@ -262,7 +264,11 @@ class HttpServer {
         request.body.reserve(bytes);
       }
     }
-    return exchange->verdict == Verdict::kFine;
+    if (exchange->verdict == Verdict::kFine) return true;
+    // A client that is sending already reads its answer afterwards: an answer in the middle, and
+    // the end of the connection with it, would be lost. What it sends is thrown away.
+    return header("Expect").empty() &&
+           strtoull(length.c_str(), nullptr, 10) <= kThrownAwayBodies * limits.body_bytes;
   }
 
   HttpResponse VerdictResponse(Verdict verdict) {

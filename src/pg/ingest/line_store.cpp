@@ -99,7 +99,7 @@ void StoreBody(void *state) {
                     errhint("Run CREATE EXTENSION tsext there.")));
   }
   if (superuser() && !listen_superuser) {
-    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                     errmsg("role \"%s\" is a superuser", listen_role),
                     errhint("Name another one in tsext.listen_role, or set "
                             "tsext.listen_superuser.")));
