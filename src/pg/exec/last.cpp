@@ -6,7 +6,6 @@
 #include "pg/exec/last_search.hpp"
 
 extern "C" {
-#include "access/table.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "executor/nodeHash.h"
@@ -16,7 +15,6 @@ extern "C" {
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "optimizer/restrictinfo.h"
-#include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 }
 
@@ -66,21 +64,18 @@ Plan *PlanLast(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *targe
     quals = lappend(quals, info->clause);
     on_keys = lappend_int(on_keys, IsOnKeys(root, info, rel->relid, keys, least_level) ? 1 : 0);
   }
-  List *strategies = NIL;
-  List *values = NIL;
-  Relation relation = table_open(planner_rt_fetch(rel->relid, root)->relid, NoLock);
-  Enter(
-      [&] { FindTimeBounds(quals, rel->relid, GetTableOptions(relation), &strategies, &values); });
-  table_close(relation, NoLock);
+  List *on_vectors;
+  List *left;
+  List *reasons;
+  Enter([&] { SplitQuals(root, rel->relid, clauses, &on_vectors, &left, &reasons); });
 
   CustomScan *plan = makeNode(CustomScan);
   plan->scan.plan.targetlist = target;
   plan->scan.plan.qual = quals;
   plan->scan.scanrelid = rel->relid;
   plan->flags = path->flags;
-  plan->custom_exprs = values;
-  plan->custom_private =
-      list_make4(keys, list_nth(path->custom_private, kLastSettings), strategies, on_keys);
+  plan->custom_exprs = on_vectors;
+  plan->custom_private = list_make3(keys, list_nth(path->custom_private, kLastSettings), on_keys);
   plan->methods = &kScanMethods;
   return &plan->scan.plan;
 }
@@ -102,8 +97,6 @@ struct LastState {
   CustomScanState custom;
   LastQuery query;
   LastSearch *search;  // nullptr until the first row
-  List *strategies;
-  List *values;  // ExprState
   uint64_t filtered;
 };
 
@@ -150,21 +143,19 @@ void BeginLast(CustomScanState *state, EState *, int) {
     SetUpQuals(node, plan);
     query->output = ReadAttributes(plan->scan.scanrelid, plan->scan.plan.targetlist,
                                    RelationGetDescr(query->relation), nullptr);
-    node->strategies = PrivateList(plan, kLastStrategies);
-    node->values = ExecInitExprList(plan->custom_exprs, &state->ss.ps);
+    if (plan->custom_exprs != NIL)
+      query->filters = MakeVectorFilters(plan->custom_exprs, plan->scan.scanrelid, query->relation,
+                                         &state->ss.ps);
   });
 }
 
 bool NextLast(LastState *node) {
   EState *estate = node->custom.ss.ps.state;
   ExprContext *context = node->custom.ss.ps.ps_ExprContext;
-  TimeRange range = {};
   if (node->search == nullptr)
     node->search = LastSearchBegin(&node->query, estate->es_snapshot, get_hash_memory_limit(),
                                    estate->es_query_cxt);
-  if (!LastSearchHasStarted(node->search))
-    range = ComputeTimeRange(node->strategies, node->values, context, node->query.time_type);
-  const bool found = LastSearchNext(node->search, range, context, node->custom.ss.ss_ScanTupleSlot);
+  const bool found = LastSearchNext(node->search, context, node->custom.ss.ss_ScanTupleSlot);
   const uint64_t filtered = LastSearchCount(node->search).rows_filtered;
   InstrCountFiltered1(&node->custom.ss, filtered - node->filtered);
   node->filtered = filtered;

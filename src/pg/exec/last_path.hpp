@@ -20,14 +20,14 @@ namespace tsext::pg {
 void AddLastPath(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *distinct_rel,
                  const CustomPathMethods *methods);
 
-/// What a path, and later the plan, keeps in its custom_private: integer lists.
+/// What a path, and later the plan, keeps in its custom_private: integer lists. The plan's
+/// custom_exprs are the conditions among its quals that vectors can answer.
 ///
 /// keys:     attribute numbers of the columns that make a series.
 /// settings: time attribute, LastOrder, LastNulls.
 /// of the plan only:
-/// strategies: of the time bounds, whose values are custom_exprs.
-/// on_keys:    one a qual: 1 when it is tested once a series.
-enum LastPrivate : int { kLastKeys, kLastSettings, kLastStrategies, kLastOnKeys };
+/// on_keys:  one a qual: 1 when it is tested once a series.
+enum LastPrivate : int { kLastKeys, kLastSettings, kLastOnKeys };
 
 /// Attribute numbers that `expressions` use of relation `rel`, system columns left out, a whole row
 /// as all of its columns. uses_tid: whether ctid is among them; may be nullptr.

@@ -31,6 +31,21 @@ ItemPointerData TidOfNumber(uint64_t number) {
   return tid;
 }
 
+/// So many values at most are fetched at once.
+constexpr uint32_t kMostFetchedValues = 1 << 14;
+
+/// Cold rows of one segment, column by column.
+struct FetchedRows {
+  MemoryContext context;  // the values
+  int column_count;
+  AttrNumber *attributes;  // of the output
+  uint32_t capacity;       // rows
+  uint32_t first, end;     // in the rows found
+  uint32_t *rows;
+  Datum *values;  // [column][row]
+  bool *nulls;
+};
+
 }  // namespace
 
 struct LastSearch {
@@ -39,6 +54,7 @@ struct LastSearch {
   MemoryContext round_context;  // the list of segments and the rows found
   BestRow *found;               // of the current pass, by segment and row
   uint32_t found_count, found_at;
+  FetchedRows fetched;
   TupleTableSlot *hot_slot;  // a buffer heap slot
   AttrNumber last_output;
   AttrNumber last_used;   // of hot rows to deform for keys, time and conditions
@@ -127,6 +143,7 @@ void SearchHotRows(LastSearch *search, ExprContext *context, TupleTableSlot *slo
 void CollectFound(LastSearch *search) {
   const SeriesTable *series = search->cold.series;
   search->found_at = search->found_count = 0;
+  search->fetched.first = search->fetched.end = 0;
   search->found = static_cast<BestRow *>(MemoryContextAllocHuge(
       search->round_context, sizeof(BestRow) * std::max<size_t>(series->size(), 1)));
   for (uint32_t i = 0; i < series->size(); i++) {
@@ -152,30 +169,76 @@ void RunPass(LastSearch *search, ExprContext *context, TupleTableSlot *slot) {
   CollectFound(search);
 }
 
-void StartRound(LastSearch *search, const TimeRange &range, ExprContext *context,
-                TupleTableSlot *slot) {
+void StartRound(LastSearch *search, ExprContext *context, TupleTableSlot *slot) {
   search->has_started = true;
   MemoryContextReset(search->round_context);
   search->found = nullptr;
   search->round_passes = 0;
   search->found_at = search->found_count = 0;
-  search->has_ended = range.nothing;
+  search->has_ended = !StartConditions(&search->cold);
   if (search->has_ended) return;
   search->cold.series->Restart();
   MemoryContext old = MemoryContextSwitchTo(search->round_context);
-  LoadNewestFirst(&search->cold, range);
+  LoadNewestFirst(&search->cold);
   MemoryContextSwitchTo(old);
   RunPass(search, context, slot);
 }
 
-/// Puts a row that was found into the slot.
-void FetchRow(LastSearch *search, const BestRow &row, TupleTableSlot *slot) {
-  if (row.segment != kHot) {
-    ExecClearTuple(slot);
-    FillColdRow(&search->cold, row.segment, static_cast<uint32_t>(row.row),
-                search->cold.query->output, slot);
-    return;
+void SetUpFetch(FetchedRows *fetched, const Bitmapset *output) {
+  fetched->context = AllocSetContextCreate(CurrentMemoryContext, "tsext last rows fetched",
+                                           ALLOCSET_DEFAULT_SIZES);
+  const auto count = static_cast<size_t>(bms_num_members(output));
+  fetched->attributes = static_cast<AttrNumber *>(palloc(sizeof(AttrNumber) * Max(count, 1)));
+  for (int at = -1; (at = bms_next_member(output, at)) >= 0;)
+    fetched->attributes[fetched->column_count++] = static_cast<AttrNumber>(at);
+  fetched->capacity =
+      static_cast<uint32_t>(std::max<size_t>(kMostFetchedValues / Max(count, 1), 1));
+  fetched->rows = static_cast<uint32_t *>(palloc(sizeof(uint32_t) * fetched->capacity));
+  fetched->values = static_cast<Datum *>(palloc(sizeof(Datum) * fetched->capacity * Max(count, 1)));
+  fetched->nulls = static_cast<bool *>(palloc(sizeof(bool) * fetched->capacity * Max(count, 1)));
+}
+
+/// Fetches the row found at `first` and those of the same segment behind it.
+void FetchRows(LastSearch *search, uint32_t first) {
+  FetchedRows *fetched = &search->fetched;
+  MemoryContextReset(fetched->context);
+  const int32_t segment = search->found[first].segment;
+  fetched->first = fetched->end = first;
+  while (fetched->end < search->found_count && fetched->end - first < fetched->capacity &&
+         search->found[fetched->end].segment == segment) {
+    fetched->rows[fetched->end - first] = static_cast<uint32_t>(search->found[fetched->end].row);
+    fetched->end++;
   }
+  MemoryContext old = MemoryContextSwitchTo(fetched->context);
+  SegmentReader *reader = OpenForFetch(&search->cold, segment);
+  for (int i = 0; i < fetched->column_count; i++) {
+    CHECK_FOR_INTERRUPTS();
+    const size_t at = static_cast<size_t>(i) * fetched->capacity;
+    SegmentReaderRows(reader, fetched->attributes[i], fetched->rows, fetched->end - first,
+                      fetched->values + at, fetched->nulls + at);
+  }
+  MemoryContextSwitchTo(old);
+}
+
+void FetchColdRow(LastSearch *search, uint32_t found, TupleTableSlot *slot) {
+  FetchedRows *fetched = &search->fetched;
+  if (found < fetched->first || found >= fetched->end) FetchRows(search, found);
+  memset(slot->tts_isnull, true, static_cast<size_t>(slot->tts_tupleDescriptor->natts));
+  for (int i = 0; i < fetched->column_count; i++) {
+    const int at = fetched->attributes[i] - 1;
+    const size_t from = static_cast<size_t>(i) * fetched->capacity + found - fetched->first;
+    slot->tts_values[at] = fetched->values[from];
+    slot->tts_isnull[at] = fetched->nulls[from];
+  }
+  StoreColdRow(&search->cold, search->found[found].segment,
+               static_cast<uint32_t>(search->found[found].row), slot);
+}
+
+/// Puts a row that was found into the slot.
+void FetchRow(LastSearch *search, uint32_t found, TupleTableSlot *slot) {
+  ExecClearTuple(slot);
+  const BestRow &row = search->found[found];
+  if (row.segment != kHot) return FetchColdRow(search, found, slot);
   ItemPointerData tid = TidOfNumber(row.row);
   if (!table_tuple_fetch_row_version(search->cold.query->relation, &tid, search->cold.snapshot,
                                      search->hot_slot))
@@ -206,14 +269,14 @@ LastSearch *LastSearchBegin(const LastQuery *query, Snapshot snapshot, size_t me
   search->last_used = std::max(query->time_attribute, Greatest(query->all_quals_read));
   for (int i = 0; i < query->key_count; i++)
     search->last_used = std::max(search->last_used, query->keys[i]);
+  SetUpFetch(&search->fetched, query->output);
   SetUpSegmentSearch(&search->cold, query, snapshot, memory_bytes, context);
   MemoryContextSwitchTo(old);
   return search;
 }
 
-bool LastSearchNext(LastSearch *search, const TimeRange &range, ExprContext *context,
-                    TupleTableSlot *slot) {
-  if (!search->has_started) StartRound(search, range, context, slot);
+bool LastSearchNext(LastSearch *search, ExprContext *context, TupleTableSlot *slot) {
+  if (!search->has_started) StartRound(search, context, slot);
   while (!search->has_ended && search->found_at == search->found_count) {
     search->has_ended = !search->cold.series->NextPass();
     if (!search->has_ended) RunPass(search, context, slot);
@@ -223,7 +286,7 @@ bool LastSearchNext(LastSearch *search, const TimeRange &range, ExprContext *con
     return false;
   }
   MemoryContext old = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
-  FetchRow(search, search->found[search->found_at++], slot);
+  FetchRow(search, search->found_at++, slot);
   MemoryContextSwitchTo(old);
   pgstat_count_heap_getnext(search->cold.query->relation);
   return true;
@@ -237,10 +300,6 @@ void LastSearchRescan(LastSearch *search, bool same_parameters) {
   else
     search->has_started = false;
   search->has_ended = false;
-}
-
-bool LastSearchHasStarted(const LastSearch *search) {
-  return search->has_started;
 }
 
 void LastSearchEnd(LastSearch *search) {

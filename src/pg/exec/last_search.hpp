@@ -14,7 +14,7 @@
 
 #include "pg/base/datum.hpp"
 #include "pg/catalog/options.hpp"
-#include "pg/exec/time_range.hpp"
+#include "pg/exec/vector_filter.hpp"
 
 extern "C" {
 #include "executor/tuptable.h"
@@ -37,9 +37,10 @@ struct LastQuery {
   Oid time_type;
   LastOrder order;
   LastNulls nulls;
-  ExprState *key_quals;   ///< conditions on the key columns alone, tested once a series; or NULL
-  ExprState *row_quals;   ///< the others, tested on every row that could be the best; or NULL
-  Bitmapset *quals_read;  ///< attributes that row_quals use
+  VectorFilters *filters;  ///< conditions whose zone maps are asked, all of them below too; or NULL
+  ExprState *key_quals;    ///< conditions on the key columns alone, tested once a series; or NULL
+  ExprState *row_quals;    ///< the others, tested on every row that could be the best; or NULL
+  Bitmapset *quals_read;   ///< attributes that row_quals use
   Bitmapset *all_quals_read;  ///< … and those that key_quals use
   bool reads_tids;            ///< row_quals use ctid
   Bitmapset *output;          ///< attributes that the caller reads of the rows found
@@ -47,7 +48,7 @@ struct LastQuery {
 
 struct LastCounters {
   uint64_t series;
-  uint64_t segments, segments_skipped, segments_sorted;
+  uint64_t segments, segments_skipped;
   uint64_t vectors, vectors_skipped;
   uint64_t hot_rows;
   uint64_t rows_tested, rows_filtered;
@@ -61,14 +62,9 @@ LastSearch *LastSearchBegin(const LastQuery *query, Snapshot snapshot, size_t me
 /// The next row found, in `slot`, a virtual slot of the table's row type with the output attributes
 /// filled in; false at the end. By-reference values live in the per-tuple memory of `context`, to
 /// be reset by the caller between rows.
-///
-/// range: read when the search starts, at the first call of a round.
-bool LastSearchNext(LastSearch *search, const TimeRange &range, ExprContext *context,
-                    TupleTableSlot *slot);
+bool LastSearchNext(LastSearch *search, ExprContext *context, TupleTableSlot *slot);
 /// Starts again. same_parameters: nothing the conditions depend on has changed.
 void LastSearchRescan(LastSearch *search, bool same_parameters);
-/// Whether a round is on: the range is not read any more.
-bool LastSearchHasStarted(const LastSearch *search);
 void LastSearchEnd(LastSearch *search);
 const LastCounters &LastSearchCount(const LastSearch *search);
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "pg/base/boundary.hpp"
+#include "pg/exec/vector_filter_run.hpp"
 
 extern "C" {
 #include "access/htup_details.h"
@@ -262,49 +263,56 @@ bool IsOutOfTime(const SegmentSearch *search, uint32_t vector) {
   if (search->time_column < 0) return false;
   const VectorFooter footer =
       Head(search).Vector(static_cast<uint32_t>(search->time_column), vector);
-  return footer.has_range &&
-         (footer.max_integer < search->range.from || footer.min_integer > search->range.to);
+  return footer.has_range && (footer.max_integer < search->from || footer.min_integer > search->to);
 }
 
-/// Whether a column has one value, or NULL, in all rows of a vector. For floats that is not asked:
-/// equal ones may differ.
-bool IsUniform(SegmentSearch *search, AttrNumber attribute, uint32_t vector) {
-  const SegmentHead &head = Head(search);
-  const int index = head.FindColumn(attribute);
-  if (index < 0) return true;
-  const ColumnFooter &column = head.columns()[static_cast<size_t>(index)];
-  const VectorFooter footer = head.Vector(static_cast<uint32_t>(index), vector);
-  if (column.null_count == head.row_count()) return true;
-  if (IsFloat(column.type)) return false;
-  if (!IsBytes(column.type))
-    return footer.has_range && !footer.any_null && footer.min_integer == footer.max_integer;
-  const CodeVector *codes = SegmentReaderCodes(search->reader, attribute, vector);
-  if (codes == nullptr || codes->any_null) return false;
-  uint32_t differences = 0;
-  for (uint32_t i = 0; i < codes->count; i++) differences |= codes->codes[i] ^ codes->codes[0];
-  return differences == 0;
-}
-
-/// Whether one row that fails row_quals tells that all rows of the loaded vector do.
-bool FailTogether(SegmentSearch *search) {
-  if (search->query->reads_tids) return false;
-  if (search->compared_vector == search->loaded_vector) return search->is_uniform;
-  search->is_uniform = true;
-  for (int at = -1; (at = bms_next_member(search->query->quals_read, at)) >= 0;) {
-    if (search->is_uniform)
-      search->is_uniform = IsUniform(search, static_cast<AttrNumber>(at), search->loaded_vector);
+/// Whether rows first .. last of a vector all have one value, bit by bit, or all have NULL.
+bool IsUniform(SegmentSearch *search, AttrNumber attribute, uint32_t vector, uint32_t first,
+               uint32_t last) {
+  const auto all = [&](const auto &is_like_first) {
+    for (uint32_t i = last; i > first; i--)
+      if (!is_like_first(i)) return false;
+    return true;
+  };
+  if (const CodeVector *codes = SegmentReaderCodes(search->reader, attribute, vector)) {
+    return all([&](uint32_t i) {
+      return codes->codes[i] == codes->codes[first] && codes->IsNull(i) == codes->IsNull(first);
+    });
   }
-  search->compared_vector = search->loaded_vector;
-  return search->is_uniform;
+  const Vector *values = SegmentReaderVector(search->reader, attribute, vector);
+  if (values == nullptr) return true;
+  return all([&](uint32_t i) {
+    if (values->IsNull(i) || values->IsNull(first))
+      return values->IsNull(i) == values->IsNull(first);
+    if (values->type == PhysicalType::kFloat32)
+      return memcmp(&values->floats[i], &values->floats[first], sizeof(float)) == 0;
+    return !IsBytes(values->type) && values->integers[i] == values->integers[first];
+  });
+}
+
+/// Whether one of rows first .. last of the loaded vector that fails row_quals tells that all do.
+bool FailTogether(SegmentSearch *search, uint32_t first, uint32_t last) {
+  if (search->query->row_quals == nullptr || search->query->reads_tids) return false;
+  for (int at = -1; (at = bms_next_member(search->query->quals_read, at)) >= 0;) {
+    if (!IsUniform(search, static_cast<AttrNumber>(at), search->loaded_vector, first, last))
+      return false;
+  }
+  return true;
 }
 
 // ---- The rows of a vector ----
 
-enum class Verdict : uint8_t { kKept, kFailed, kNoBetter };
+enum class Trial : uint8_t { kKept, kFailed, kNoBetter };
+
+/// Whether the time of a row lies in the range that the conditions leave.
+bool IsTimely(const SegmentSearch *search, const Vector *times, uint32_t at) {
+  return times == nullptr || times->IsNull(at) ||
+         (times->integers[at] >= search->from && times->integers[at] <= search->to);
+}
 
 /// Tries a row of the loaded vector as the best of its series. times: of the vector, nullptr when
 /// the segment lacks the column.
-Verdict TryRow(SegmentSearch *search, uint32_t number, uint32_t at, const Vector *times) {
+Trial TryRow(SegmentSearch *search, uint32_t number, uint32_t at, const Vector *times) {
   const LastQuery *query = search->query;
   BestRow row;
   row.segment = search->current;
@@ -313,13 +321,12 @@ Verdict TryRow(SegmentSearch *search, uint32_t number, uint32_t at, const Vector
     row.kind =
         query->nulls == LastNulls::kFirst ? BestRow::Kind::kNullFirst : BestRow::Kind::kNullLast;
   } else {
-    const int64_t time = times->integers[at];
     row.kind = BestRow::Kind::kTimed;
-    row.rank = RankOf(query->order, time);
-    if (time < search->range.from || time > search->range.to) return Verdict::kFailed;
+    row.rank = RankOf(query->order, times->integers[at]);
+    if (!IsTimely(search, times, at)) return Trial::kFailed;
   }
   const BestRow &best = search->series->best(number);
-  if (!IsBetter(row, best)) return Verdict::kNoBetter;
+  if (!IsBetter(row, best)) return Trial::kNoBetter;
 
   // Rows that were deleted would be passed by here; nothing deletes rows of segments yet.
   const bool tests_key = query->key_quals != nullptr && !best.is_wanted;
@@ -330,10 +337,10 @@ Verdict TryRow(SegmentSearch *search, uint32_t number, uint32_t at, const Vector
     FillColdRow(search, search->current, static_cast<uint32_t>(row.row),
                 tests_key ? query->all_quals_read : query->quals_read, search->slot);
     MemoryContextSwitchTo(old);
-    if (!PassesQuals(search, number, search->context, search->slot)) return Verdict::kFailed;
+    if (!PassesQuals(search, number, search->context, search->slot)) return Trial::kFailed;
   }
   KeepRow(search, number, row);
-  return Verdict::kKept;
+  return Trial::kKept;
 }
 
 /// The row where the run of row `at` ends in the loaded vector of a sorted segment, towards `edge`.
@@ -362,9 +369,13 @@ void WalkRuns(SegmentSearch *search) {
     if (!IsDone(search, number, rank)) {
       if (times == nullptr)
         times = SegmentReaderVector(search->reader, search->query->time_attribute, vector);
-      while (TryRow(search, number, at, times) == Verdict::kFailed && at != end) {
+      bool has_failed = false;
+      while (TryRow(search, number, at, times) == Trial::kFailed && at != end) {
         if (search->series->best(number).kind == BestRow::Kind::kUnwanted) break;
-        if (search->query->row_quals != nullptr && FailTogether(search)) break;
+        if (!has_failed && IsTimely(search, times, at)) {
+          if (FailTogether(search, std::min(at, end), std::max(at, end))) break;
+          has_failed = true;
+        }
         at += step;
       }
     }
@@ -382,6 +393,7 @@ void WalkRows(SegmentSearch *search) {
   uint32_t number = SeriesTable::kUnknown;
   uint32_t generation = 0;
   uint32_t before = 0;
+  bool has_failed = false;
   for (uint32_t i = 0; i < rows; i++) {
     const uint32_t at = IsNewest(search) ? rows - 1 - i : i;
     if (i == 0 || generation != search->generation || !AreOfOneSeries(search, at, before))
@@ -391,14 +403,13 @@ void WalkRows(SegmentSearch *search) {
     if (IsDone(search, number, rank)) continue;
     if (times == nullptr)
       times = SegmentReaderVector(search->reader, search->query->time_attribute, vector);
-    if (TryRow(search, number, at, times) != Verdict::kFailed) continue;
-    // What makes a row fail may be its time, or its series' key.
-    const bool is_timely =
-        times == nullptr || times->IsNull(at) ||
-        (times->integers[at] >= search->range.from && times->integers[at] <= search->range.to);
-    if (is_timely && search->query->row_quals != nullptr &&
-        search->series->best(number).kind != BestRow::Kind::kUnwanted && FailTogether(search))
-      break;
+    if (TryRow(search, number, at, times) != Trial::kFailed || has_failed) continue;
+    // What makes a row fail may also be its time, or its series' key.
+    if (!IsTimely(search, times, at) ||
+        search->series->best(number).kind == BestRow::Kind::kUnwanted)
+      continue;
+    if (FailTogether(search, 0, rows - 1)) break;
+    has_failed = true;
   }
 }
 
@@ -430,7 +441,7 @@ bool IsSorted(const SegmentSearch *search) {
 void OpenCandidate(SegmentSearch *search, int32_t index) {
   SegmentReaderOpen(search->reader, search->candidates[index].segment);
   search->current = index;
-  search->loaded_vector = search->compared_vector = kNoVector;
+  search->loaded_vector = kNoVector;
   const SegmentHead &head = Head(search);
   search->time_column = head.time_attribute() == search->query->time_attribute
                             ? head.FindColumn(head.time_attribute())
@@ -439,15 +450,27 @@ void OpenCandidate(SegmentSearch *search, int32_t index) {
   SetUpCodes(search);
 }
 
+/// Whether the vector may have a row that matters.
+bool IsWorthReading(SegmentSearch *search, uint32_t vector) {
+  if (IsOutOfTime(search, vector)) return false;
+  if (search->code_count <= kMostCodesOfVector && AreAllDone(search, BestRankOf(search, vector)))
+    return false;
+  VectorFilters *filters = search->query->filters;
+  return filters == nullptr || JudgeVector(filters, Head(search), vector) != Verdict::kNone;
+}
+
 void WalkVectors(SegmentSearch *search) {
   const bool is_sorted = IsSorted(search);
-  if (is_sorted) search->counters.segments_sorted++;
   const uint32_t count = Head(search).vector_count();
-  for (uint32_t i = 0; i < count; i++) {
-    const uint32_t vector = IsNewest(search) ? count - 1 - i : i;
+  uint32_t begin = 0;
+  uint32_t end = count;
+  if (search->query->filters != nullptr)
+    FindKeyVectors(search->query->filters, search->reader, &begin, &end);
+  search->counters.vectors_skipped += count - (end - begin);
+  for (uint32_t i = begin; i < end; i++) {
+    const uint32_t vector = IsNewest(search) ? end - 1 - (i - begin) : i;
     CHECK_FOR_INTERRUPTS();
-    if (IsOutOfTime(search, vector) || (search->code_count <= kMostCodesOfVector &&
-                                        AreAllDone(search, BestRankOf(search, vector)))) {
+    if (!IsWorthReading(search, vector)) {
       search->counters.vectors_skipped++;
       continue;
     }
@@ -457,6 +480,11 @@ void WalkVectors(SegmentSearch *search) {
     else
       WalkRows(search);
   }
+}
+
+bool MayPass(const SegmentSearch *search) {
+  VectorFilters *filters = search->query->filters;
+  return filters == nullptr || JudgeSegment(filters, Head(search)) != Verdict::kNone;
 }
 
 }  // namespace
@@ -484,11 +512,18 @@ void CloseSegmentSearch(SegmentSearch *search) {
   search->reader = nullptr;
 }
 
-void LoadNewestFirst(SegmentSearch *search, const TimeRange &range) {
-  search->range = range;
+bool StartConditions(SegmentSearch *search) {
+  const LastQuery *query = search->query;
+  search->from = kTimeMinimum;
+  search->to = kTimeMaximum;
+  return query->filters == nullptr || StartFilters(query->filters, query->time_attribute,
+                                                   query->time_type, &search->from, &search->to);
+}
+
+void LoadNewestFirst(SegmentSearch *search) {
   int count;
-  const SegmentRow *rows = LoadSegments(search->query->relation->rd_rel->reltoastrelid, range.from,
-                                        range.to, search->snapshot, &count);
+  const SegmentRow *rows = LoadSegments(search->query->relation->rd_rel->reltoastrelid,
+                                        search->from, search->to, search->snapshot, &count);
   search->candidate_count = count;
   if (count == 0) return;
   search->candidates = static_cast<Candidate *>(
@@ -515,7 +550,7 @@ void SearchSegments(SegmentSearch *search) {
     search->counters.segments++;
     search->counters.vectors += Head(search).vector_count();
     const int64_t rank = search->time_column >= 0 ? search->candidates[i].rank : INT64_MAX;
-    if (AreAllDone(search, rank)) {
+    if (AreAllDone(search, rank) || !MayPass(search)) {
       search->counters.segments_skipped++;
       search->counters.vectors_skipped += Head(search).vector_count();
       continue;
@@ -561,18 +596,27 @@ void KeepRow(SegmentSearch *search, uint32_t number, BestRow row) {
   best = row;
 }
 
+SegmentReader *OpenForFetch(SegmentSearch *search, int32_t candidate) {
+  SegmentReaderOpen(search->reader, search->candidates[candidate].segment);
+  return search->reader;
+}
+
+void StoreColdRow(const SegmentSearch *search, int32_t candidate, uint32_t row,
+                  TupleTableSlot *slot) {
+  const auto seg = static_cast<uint32_t>(search->candidates[candidate].segment->seg);
+  ExecStoreVirtualTuple(slot);
+  ItemPointerSet(&slot->tts_tid, kVirtualBlock | seg, static_cast<OffsetNumber>(row + 1));
+  slot->tts_tableOid = RelationGetRelid(search->query->relation);
+}
+
 void FillColdRow(SegmentSearch *search, int32_t candidate, uint32_t row,
                  const Bitmapset *attributes, TupleTableSlot *slot) {
-  const SegmentRow *segment = search->candidates[candidate].segment;
-  SegmentReaderOpen(search->reader, segment);
+  OpenForFetch(search, candidate);
   memset(slot->tts_isnull, true, static_cast<size_t>(slot->tts_tupleDescriptor->natts));
   for (int at = -1; (at = bms_next_member(attributes, at)) >= 0;)
     slot->tts_values[at - 1] = SegmentReaderValue(search->reader, static_cast<AttrNumber>(at), row,
                                                   &slot->tts_isnull[at - 1]);
-  ExecStoreVirtualTuple(slot);
-  ItemPointerSet(&slot->tts_tid, kVirtualBlock | static_cast<uint32_t>(segment->seg),
-                 static_cast<OffsetNumber>(row + 1));
-  slot->tts_tableOid = RelationGetRelid(search->query->relation);
+  StoreColdRow(search, candidate, row, slot);
 }
 
 }  // namespace tsext::pg

@@ -52,7 +52,7 @@ struct SegmentSearch {
   SegmentReader *reader;
   Candidate *candidates;  // best first
   int candidate_count;
-  TimeRange range;
+  int64_t from, to;      // times a row can have
   ExprContext *context;  // of the conditions
   TupleTableSlot *slot;
   LastCounters counters;
@@ -68,9 +68,6 @@ struct SegmentSearch {
   uint32_t code_count, code_capacity;
   uint32_t *number_of_code;
   uint32_t generation;  // changes when series get new numbers
-  // Whether all rows of a vector look the same to row_quals.
-  uint32_t compared_vector;
-  bool is_uniform;
 };
 
 constexpr int64_t RankOf(LastOrder order, int64_t time) {
@@ -87,8 +84,10 @@ inline bool IsBetter(const BestRow &row, const BestRow &best) {
 void SetUpSegmentSearch(SegmentSearch *search, const LastQuery *query, Snapshot snapshot,
                         size_t memory_bytes, MemoryContext context);
 void CloseSegmentSearch(SegmentSearch *search);
+/// Computes the conditions' constants; false when no row can pass.
+bool StartConditions(SegmentSearch *search);
 /// Loads the list of segments, in the current memory context.
-void LoadNewestFirst(SegmentSearch *search, const TimeRange &range);
+void LoadNewestFirst(SegmentSearch *search);
 /// Looks for better rows in all segments.
 void SearchSegments(SegmentSearch *search);
 
@@ -100,6 +99,11 @@ bool PassesQuals(SegmentSearch *search, uint32_t number, ExprContext *context,
                  TupleTableSlot *slot);
 /// Remembers a row as the best of a series.
 void KeepRow(SegmentSearch *search, uint32_t number, BestRow row);
+/// Opens a candidate's segment for reading.
+SegmentReader *OpenForFetch(SegmentSearch *search, int32_t candidate);
+/// Makes an empty virtual slot whose arrays are filled the row of a candidate's segment.
+void StoreColdRow(const SegmentSearch *search, int32_t candidate, uint32_t row,
+                  TupleTableSlot *slot);
 /// Fills an empty virtual slot with `attributes` of a cold row, the others NULL; values in the
 /// current memory context.
 void FillColdRow(SegmentSearch *search, int32_t candidate, uint32_t row,

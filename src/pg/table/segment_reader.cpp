@@ -162,6 +162,7 @@ struct SegmentReader {
   const SegmentRow *row;
   HeadEntry *head;
   ReaderColumn **columns;  // by attribute number - 1, made on first use
+  ReaderColumn *shared;    // of SegmentReaderRows, made on first use
   SegmentReaderCounters counters;
   MemoryContextCallback unpin;
 };
@@ -240,14 +241,16 @@ SegmentHead *ReadHead(SegmentReader *reader, const SegmentRow *row, MemoryContex
   return head;
 }
 
+ReaderColumn *MakeColumn(SegmentReader *reader) {
+  auto *made =
+      static_cast<ReaderColumn *>(MemoryContextAllocZero(reader->context, sizeof(ReaderColumn)));
+  made->block = New<BlockReader>(reader->context, reader->resource);
+  return made;
+}
+
 ReaderColumn *ColumnOf(SegmentReader *reader, AttrNumber attribute) {
   ReaderColumn *&column = reader->columns[attribute - 1];
-  if (column == nullptr) {
-    auto *made =
-        static_cast<ReaderColumn *>(MemoryContextAllocZero(reader->context, sizeof(ReaderColumn)));
-    made->block = New<BlockReader>(reader->context, reader->resource);
-    column = made;
-  }
+  if (column == nullptr) column = MakeColumn(reader);
   return column;
 }
 
@@ -291,6 +294,34 @@ ReaderColumn *OpenedColumn(SegmentReader *reader, AttrNumber attribute) {
   ReaderColumn *column = ColumnOf(reader, attribute);
   if (!column->is_open) OpenColumn(reader, column, attribute);
   return column->is_absent ? nullptr : column;
+}
+
+/// Vector `index` of an open column.
+const Vector *ReadVector(SegmentReader *reader, ReaderColumn *column, AttrNumber attribute,
+                         uint32_t index) {
+  if (column->decoded != index) {
+    if (column->vector == nullptr) column->vector = New<Vector>(reader->context, reader->resource);
+    column->decoded = kNoVector;
+    const Status status = column->block->Read(index, *column->vector);
+    if (!status.ok()) RaiseDamaged(reader, reader->row, attribute, status);
+    column->decoded = index;
+    reader->counters.values_decoded += column->vector->count;
+  }
+  return column->vector;
+}
+
+/// The codes of vector `index` of an open column that has a dictionary.
+const CodeVector *ReadCodes(SegmentReader *reader, ReaderColumn *column, AttrNumber attribute,
+                            uint32_t index) {
+  if (column->decoded_codes != index) {
+    if (column->codes == nullptr) column->codes = New<CodeVector>(reader->context);
+    column->decoded_codes = kNoVector;
+    const Status status = column->block->ReadCodes(index, *column->codes);
+    if (!status.ok()) RaiseDamaged(reader, reader->row, attribute, status);
+    column->decoded_codes = index;
+    reader->counters.values_decoded += column->codes->count;
+  }
+  return column->codes;
 }
 
 }  // namespace
@@ -360,30 +391,13 @@ const SegmentHead &SegmentReaderHead(const SegmentReader *reader) {
 
 const Vector *SegmentReaderVector(SegmentReader *reader, AttrNumber attribute, uint32_t index) {
   ReaderColumn *column = OpenedColumn(reader, attribute);
-  if (column == nullptr) return nullptr;
-  if (column->decoded != index) {
-    if (column->vector == nullptr) column->vector = New<Vector>(reader->context, reader->resource);
-    column->decoded = kNoVector;
-    const Status status = column->block->Read(index, *column->vector);
-    if (!status.ok()) RaiseDamaged(reader, reader->row, attribute, status);
-    column->decoded = index;
-    reader->counters.values_decoded += column->vector->count;
-  }
-  return column->vector;
+  return column == nullptr ? nullptr : ReadVector(reader, column, attribute, index);
 }
 
 const CodeVector *SegmentReaderCodes(SegmentReader *reader, AttrNumber attribute, uint32_t index) {
   ReaderColumn *column = OpenedColumn(reader, attribute);
   if (column == nullptr || column->block->Dictionary().empty()) return nullptr;
-  if (column->decoded_codes != index) {
-    if (column->codes == nullptr) column->codes = New<CodeVector>(reader->context);
-    column->decoded_codes = kNoVector;
-    const Status status = column->block->ReadCodes(index, *column->codes);
-    if (!status.ok()) RaiseDamaged(reader, reader->row, attribute, status);
-    column->decoded_codes = index;
-    reader->counters.values_decoded += column->codes->count;
-  }
-  return column->codes;
+  return ReadCodes(reader, column, attribute, index);
 }
 
 std::span<const ByteView> SegmentReaderDictionary(SegmentReader *reader, AttrNumber attribute) {
@@ -408,6 +422,41 @@ Datum SegmentReaderValue(SegmentReader *reader, AttrNumber attribute, uint32_t r
   *is_null = vector->IsNull(row % kVectorSize);
   if (*is_null) return 0;
   return VectorDatum(*vector, row % kVectorSize, ClassOf(TupleDescAttr(descriptor, attribute - 1)));
+}
+
+void SegmentReaderRows(SegmentReader *reader, AttrNumber attribute, const uint32_t *rows,
+                       uint32_t count, Datum *values, bool *nulls) {
+  const TupleDesc descriptor = reader->descriptor;
+  const Form_pg_attribute form = TupleDescAttr(descriptor, attribute - 1);
+  ReaderColumn *column = reader->columns[attribute - 1];
+  if (form->attisdropped || column == nullptr || !column->is_open) {
+    if (reader->shared == nullptr) reader->shared = MakeColumn(reader);
+    column = reader->shared;
+    column->is_absent = true;
+    if (!form->attisdropped) OpenColumn(reader, column, attribute);
+  }
+  if (column->is_absent) {
+    for (uint32_t i = 0; i < count; i++) {
+      values[i] = 0;
+      nulls[i] = true;
+      if (!form->attisdropped) values[i] = getmissingattr(descriptor, attribute, &nulls[i]);
+    }
+    return;
+  }
+  const DatumClass type = ClassOf(form);
+  const auto dictionary = column->block->Dictionary();
+  for (uint32_t i = 0; i < count; i++) {
+    const uint32_t at = rows[i] % kVectorSize;
+    if (!dictionary.empty()) {
+      const CodeVector *codes = ReadCodes(reader, column, attribute, rows[i] / kVectorSize);
+      nulls[i] = codes->IsNull(at);
+      values[i] = nulls[i] ? 0 : BytesToDatum(dictionary[codes->codes[at]], type);
+    } else {
+      const Vector *vector = ReadVector(reader, column, attribute, rows[i] / kVectorSize);
+      nulls[i] = vector->IsNull(at);
+      values[i] = nulls[i] ? 0 : VectorDatum(*vector, at, type);
+    }
+  }
 }
 
 const char *SegmentReaderEncoding(SegmentReader *reader, AttrNumber attribute) {

@@ -48,6 +48,11 @@ struct SegmentReaderCounters {
 const SegmentReaderCounters &SegmentReaderCount(const SegmentReader *reader);
 /// One value of one row; for fetches by tuple id.
 Datum SegmentReaderValue(SegmentReader *reader, AttrNumber attribute, uint32_t row, bool *is_null);
+/// Values of some rows of the current segment, ascending, as Datums in the current memory context,
+/// and whether they are NULL: for who wants few rows of many columns. All columns share one decoder
+/// and one buffer, so that they stay in the CPU's cache.
+void SegmentReaderRows(SegmentReader *reader, AttrNumber attribute, const uint32_t *rows,
+                       uint32_t count, Datum *values, bool *nulls);
 /// Name of the codec of a column, for tsext.columns.
 const char *SegmentReaderEncoding(SegmentReader *reader, AttrNumber attribute);
 void SegmentReaderClose(SegmentReader *reader);
