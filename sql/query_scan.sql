@@ -4,6 +4,7 @@ CREATE EXTENSION IF NOT EXISTS tsext;
 SET timezone = 'Europe/Berlin';
 SET datestyle = 'ISO';
 SET extra_float_digits = 0;
+SET tsext.enable_aggregate = off;
 CREATE DOMAIN qs_volts AS float8 CHECK (VALUE IS NULL OR VALUE <> 123456);
 CREATE TYPE qs_mood AS ENUM ('sad', 'ok', 'happy');
 CREATE TABLE qs_heap (

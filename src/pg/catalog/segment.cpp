@@ -152,10 +152,21 @@ bytea *CopyBytea(Datum value) {
   return reinterpret_cast<bytea *>(PG_DETOAST_DATUM_COPY(value));
 }
 
-SegmentRow RowOfTuple(HeapTuple tuple, TupleDesc descriptor) {
-  Datum values[kSegmentAttributes];
-  bool nulls[kSegmentAttributes];
-  heap_deform_tuple(tuple, descriptor, values, nulls);
+ByteView KeyOf(Datum value) {
+  auto *bytes = reinterpret_cast<bytea *>(PG_DETOAST_DATUM_PACKED(value));
+  return {reinterpret_cast<const std::byte *>(VARDATA_ANY(bytes)),
+          static_cast<uint32_t>(VARSIZE_ANY_EXHDR(bytes))};
+}
+
+/// Whether the reader may find its keys in the segment.
+bool MayHaveKeys(const SegmentKeyTest *keys, const Datum *values, const bool *nulls) {
+  const int32_t flags = DatumGetInt32(values[kSegmentFlags - 1]);
+  if (flags == 0 || nulls[kSegmentKeyLo - 1] || nulls[kSegmentKeyHi - 1]) return true;
+  return keys->may_have(keys->self, flags, KeyOf(values[kSegmentKeyLo - 1]),
+                        KeyOf(values[kSegmentKeyHi - 1]));
+}
+
+SegmentRow RowOfValues(HeapTuple tuple, const Datum *values, const bool *nulls) {
   const auto value = [&](SegmentAttribute attribute) { return values[attribute - 1]; };
   const auto bytes = [&](SegmentAttribute attribute) {
     return nulls[attribute - 1] ? nullptr : CopyBytea(values[attribute - 1]);
@@ -178,6 +189,13 @@ SegmentRow RowOfTuple(HeapTuple tuple, TupleDesc descriptor) {
   row.flags = DatumGetInt32(value(kSegmentFlags));
   row.tid = tuple->t_self;
   return row;
+}
+
+SegmentRow RowOfTuple(HeapTuple tuple, TupleDesc descriptor) {
+  Datum values[kSegmentAttributes];
+  bool nulls[kSegmentAttributes];
+  heap_deform_tuple(tuple, descriptor, values, nulls);
+  return RowOfValues(tuple, values, nulls);
 }
 
 /// memcmp order, NULL first.
@@ -320,7 +338,8 @@ Oid CatalogRelation(const char *name) {
   return relation;
 }
 
-SegmentRow *LoadSegments(Oid store, int64_t from, int64_t to, Snapshot snapshot, int *count) {
+SegmentRow *LoadSegments(Oid store, int64_t from, int64_t to, Snapshot snapshot, int *count,
+                         SegmentKeyTest *keys_wanted) {
   *count = 0;
   if (!OidIsValid(store)) return nullptr;
   const ReadSnapshot use = UseSnapshot(snapshot);
@@ -342,6 +361,13 @@ SegmentRow *LoadSegments(Oid store, int64_t from, int64_t to, Snapshot snapshot,
   size_t used = 0;
   HeapTuple tuple;
   while ((tuple = systable_getnext(scan)) != nullptr) {
+    Datum values[kSegmentAttributes];
+    bool nulls[kSegmentAttributes];
+    heap_deform_tuple(tuple, RelationGetDescr(directory), values, nulls);
+    if (keys_wanted != nullptr && !MayHaveKeys(keys_wanted, values, nulls)) {
+      keys_wanted->skipped++;
+      continue;
+    }
     if (used == capacity) {
       capacity = capacity == 0 ? 16 : capacity * 2;
       const size_t size = capacity * sizeof(SegmentRow);
@@ -349,7 +375,7 @@ SegmentRow *LoadSegments(Oid store, int64_t from, int64_t to, Snapshot snapshot,
                                            ? MemoryContextAllocHuge(CurrentMemoryContext, size)
                                            : repalloc_huge(rows, size));
     }
-    rows[used++] = RowOfTuple(tuple, RelationGetDescr(directory));
+    rows[used++] = RowOfValues(tuple, values, nulls);
     CHECK_FOR_INTERRUPTS();
   }
   systable_endscan(scan);

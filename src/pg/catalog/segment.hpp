@@ -36,16 +36,38 @@ struct SegmentRow {
                            // row, or NULL
   Oid value_id;
   int32_t npieces;
-  int64_t nbytes;      // length of the segment
-  bytea *piece_pages;  // hint: uint32 block numbers of the pieces, delta/varint coded; may be NULL
-  int32_t flags;
+  int64_t nbytes;       // length of the segment
+  bytea *piece_pages;   // hint: uint32 block numbers of the pieces, delta/varint coded; may be NULL
+  int32_t flags;        // KeyFlags() of the columns key_lo and key_hi are of
   ItemPointerData tid;  // of the directory row itself
+};
+
+/// Which columns a segment's keys are of: the attribute numbers of the first two, 11 bits each; 0 =
+/// none or unknown (segments of early versions).
+constexpr int32_t KeyFlags(int16_t first, int16_t second) noexcept {
+  return first | (second << 11);
+}
+constexpr int16_t FirstKeyAttribute(int32_t flags) noexcept {
+  return static_cast<int16_t>(flags & 0x7FF);
+}
+constexpr int16_t SecondKeyAttribute(int32_t flags) noexcept {
+  return static_cast<int16_t>((flags >> 11) & 0x7FF);
+}
+
+/// A reader that is interested in few keys: segments for which may_have() is false are left out of
+/// the list and counted in `skipped`. Called only for segments that have keys and tell their
+/// columns.
+struct SegmentKeyTest {
+  bool (*may_have)(void *self, int32_t flags, ByteView lo, ByteView hi);
+  void *self;
+  int skipped;
 };
 
 /// Rows visible to `snapshot` of one store whose [tmin, tmax] meets [from, to], in order of
 /// (chunk_start, key_lo, tmin, seg); palloc'd in the current memory context. A non-MVCC snapshot is
 /// replaced by a fresh latest one.
-SegmentRow *LoadSegments(Oid store, int64_t from, int64_t to, Snapshot snapshot, int *count);
+SegmentRow *LoadSegments(Oid store, int64_t from, int64_t to, Snapshot snapshot, int *count,
+                         SegmentKeyTest *keys = nullptr);
 /// One row by (store, seg), or NULL.
 SegmentRow *LoadSegment(Oid store, int32_t seg, Snapshot snapshot);
 /// True when the store has any segment visible to `snapshot`.

@@ -54,11 +54,20 @@ void CloseReaders(BatchScan *scan) {
   scan->reader = nullptr;
 }
 
-/// The list of segments in the time range; kept over rescans that do not change the range.
+bool ListMayHaveKey(void *self, int32_t flags, ByteView lo, ByteView hi) {
+  return MayHaveKey(static_cast<const VectorFilters *>(self), flags, lo, hi);
+}
+
+/// The list of segments in the time range; kept over rescans that do not change the range. Only a
+/// first scan leaves out segments by their keys: a rescan may look for other keys, and the
+/// participants of a parallel scan must have the same list whatever they take the constants to be.
 void LoadList(BatchScan *scan, int64_t from, int64_t to) {
   if (scan->shared != nullptr) AgreeOnRange(scan->shared, &from, &to);
-  if (scan->list_context != nullptr) {
-    if (scan->from == from && scan->to == to) return;
+  const bool is_first = scan->list_context == nullptr;
+  SegmentKeyTest keys = {ListMayHaveKey, scan->filters, 0};
+  const bool tests_keys = is_first && scan->shared == nullptr && scan->filters != nullptr;
+  if (!is_first) {
+    if (scan->from == from && scan->to == to && scan->skipped_by_key == 0) return;
     CloseReaders(scan);
     MemoryContextDelete(scan->list_context);
   }
@@ -68,7 +77,10 @@ void LoadList(BatchScan *scan, int64_t from, int64_t to) {
   scan->from = from;
   scan->to = to;
   scan->segments = LoadSegments(scan->relation->rd_rel->reltoastrelid, from, to, scan->snapshot,
-                                &scan->segment_count);
+                                &scan->segment_count, tests_keys ? &keys : nullptr);
+  scan->skipped_by_key = keys.skipped;
+  scan->counters->segments += static_cast<uint64_t>(keys.skipped);
+  scan->counters->segments_skipped_key += static_cast<uint64_t>(keys.skipped);
   MemoryContextSwitchTo(old);
   int64_t total = 0;
   for (int i = 0; i < scan->segment_count; i++) total += scan->segments[i].nbytes;
@@ -112,10 +124,24 @@ void FindVectors(BatchScan *scan) {
   scan->counters->vectors_skipped += skipped;
 }
 
+bool MayHaveKeyOf(const BatchScan *scan, const SegmentRow &row) {
+  if (scan->filters == nullptr || row.flags == 0 || row.key_lo == nullptr || row.key_hi == nullptr)
+    return true;
+  const auto view = [](const bytea *key) {
+    return ByteView{reinterpret_cast<const std::byte *>(VARDATA_ANY(key)),
+                    static_cast<uint32_t>(VARSIZE_ANY_EXHDR(key))};
+  };
+  return MayHaveKey(scan->filters, row.flags, view(row.key_lo), view(row.key_hi));
+}
+
 /// Opens a segment and says what its footer tells of the filters; false: nothing of it is wanted.
 bool EnterSegment(BatchScan *scan, int segment) {
   CHECK_FOR_INTERRUPTS();
   scan->counters->segments++;
+  if (!MayHaveKeyOf(scan, scan->segments[segment])) {
+    scan->counters->segments_skipped_key++;
+    return false;
+  }
   UseSegment(scan, segment);
   const SegmentHead &head = SegmentReaderHead(scan->reader);
   scan->segment_verdict =
@@ -450,7 +476,9 @@ void BatchScanTimes(const BatchScan *scan, int64_t *from, int64_t *to) {
 }
 
 int64_t BatchScanSegmentsInTime(const BatchScan *scan) {
-  return scan->list_context == nullptr || scan->is_empty ? 0 : scan->segment_count;
+  return scan->list_context == nullptr || scan->is_empty
+             ? 0
+             : scan->segment_count + scan->skipped_by_key;
 }
 
 }  // namespace tsext::pg

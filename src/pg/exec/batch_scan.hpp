@@ -66,8 +66,8 @@ struct BatchCounters {
 BatchScan *BatchScanBegin(Relation relation, Snapshot snapshot, const Bitmapset *attributes,
                           VectorFilters *filters, BatchOrder order, ParallelTableScanDesc parallel,
                           MemoryContext context);
-/// Limits the scan to cold rows, for a caller that has the hot ones from elsewhere. Before the first
-/// batch.
+/// Limits the scan to cold rows, for a caller that has the hot ones from elsewhere. Before the
+/// first batch.
 void BatchScanUseColdOnly(BatchScan *scan);
 /// The next batch; false at the end. The batch and all that was given out for it hold until the
 /// next call.

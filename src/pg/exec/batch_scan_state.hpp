@@ -102,6 +102,7 @@ struct BatchScan {
   int64_t from, to;
   SegmentRow *segments;
   int segment_count;
+  int skipped_by_key;  // segments in time that are not in the list
   bool uses_ring;
   ReaderSlot *readers;
   int reader_count;

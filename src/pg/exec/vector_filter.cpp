@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "tsext/sort_key.hpp"
+
 #include "pg/exec/vector_filter_run.hpp"
 #include "pg/exec/vector_filter_state.hpp"
 
@@ -416,6 +418,64 @@ Verdict JudgeLeaf(const Filter *filter, const ValueRange &range) {
   return verdict == Verdict::kAll && range.has_null ? Verdict::kSome : verdict;
 }
 
+// ---- Keys of the directory ----
+
+/// Values of a list that are looked for one by one.
+constexpr int kMaxKeysTested = 64;
+
+/// A filter that wants an attribute to be one of some values, or nullptr.
+const Filter *FindKeyFilter(const VectorFilters *filters, AttrNumber attribute) {
+  if (attribute == 0) return nullptr;
+  for (int i = 0; i < filters->count; i++) {
+    const Filter *filter = filters->filters[i];
+    if (filter->attribute != attribute || filter->child_count > 0) continue;
+    switch (filter->now) {
+      case FilterKind::kInteger:
+      case FilterKind::kReal:
+      case FilterKind::kBytes:
+        if (filter->comparison_now == Comparison::kEqual) return filter;
+        break;
+      case FilterKind::kIntegersIn:
+      case FilterKind::kRealsIn:
+      case FilterKind::kBytesIn:
+        if (!filter->is_negated) return filter;
+        break;
+      default:
+        break;
+    }
+  }
+  return nullptr;
+}
+
+int KeyCount(const Filter *filter) {
+  switch (filter->now) {
+    case FilterKind::kIntegersIn:
+    case FilterKind::kRealsIn:
+    case FilterKind::kBytesIn:
+      return filter->value_count;
+    default:
+      return 1;
+  }
+}
+
+/// The bytes of value `index` of a filter from FindKeyFilter, as writers make them.
+void AppendKey(const Filter *filter, int index, SortKey *key) {
+  switch (filter->now) {
+    case FilterKind::kInteger:
+      return key->AppendOrdered(OrderedInteger(filter->integer));
+    case FilterKind::kIntegersIn:
+      return key->AppendOrdered(OrderedInteger(filter->integers[index]));
+    case FilterKind::kReal:
+      return key->AppendOrdered(OrderedDouble(filter->real));
+    case FilterKind::kRealsIn:
+      return key->AppendOrdered(OrderedDouble(filter->reals[index]));
+    case FilterKind::kBytes:
+      return key->AppendBytes(filter->bytes);
+    default:
+      return key->AppendBytes(filter->byte_values[index]);
+  }
+}
+
 /// The verdict over a tree; judge(leaf) gives those of its leaves and `member` keeps each.
 template <typename Judge>
 Verdict JudgeTree(Filter *filter, Verdict Filter::*member, const Judge &judge) {
@@ -523,6 +583,31 @@ bool StartFilters(VectorFilters *filters, AttrNumber time_attribute, Oid time_ty
 
 const Bitmapset *FilterAttributes(const VectorFilters *filters) {
   return filters->attributes;
+}
+
+bool MayHaveKey(const VectorFilters *filters, int32_t flags, ByteView lo, ByteView hi) {
+  const Filter *first = FindKeyFilter(filters, FirstKeyAttribute(flags));
+  if (first == nullptr) return true;
+  const int count = KeyCount(first);
+  if (count > kMaxKeysTested) {
+    // Of a long list the ends: some value lies between them.
+    SortKey least;
+    SortKey greatest;
+    AppendKey(first, 0, &least);
+    AppendKey(first, count - 1, &greatest);
+    return (CompareSortKeys(least.view(), hi) <= 0 || SortKeyMayContain(lo, hi, least.view())) &&
+           (CompareSortKeys(greatest.view(), lo) >= 0 ||
+            SortKeyMayContain(lo, hi, greatest.view()));
+  }
+  const Filter *second = count == 1 ? FindKeyFilter(filters, SecondKeyAttribute(flags)) : nullptr;
+  if (second != nullptr && KeyCount(second) > 1) second = nullptr;
+  for (int i = 0; i < count; i++) {
+    SortKey key;
+    AppendKey(first, i, &key);
+    if (second != nullptr) AppendKey(second, 0, &key);
+    if (SortKeyMayContain(lo, hi, key.view())) return true;
+  }
+  return false;
 }
 
 Verdict JudgeSegment(VectorFilters *filters, const SegmentHead &head) {

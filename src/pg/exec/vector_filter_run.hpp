@@ -17,6 +17,9 @@ bool StartFilters(VectorFilters *filters, AttrNumber time_attribute, Oid time_ty
                   int64_t *to);
 /// Attribute numbers the filters look at; nullptr for none.
 const Bitmapset *FilterAttributes(const VectorFilters *filters);
+/// Whether a segment whose first and last rows have these keys may have a row that passes.
+/// flags: SegmentRow.flags.
+bool MayHaveKey(const VectorFilters *filters, int32_t flags, ByteView lo, ByteView hi);
 /// Switches to a segment; what its footer says of its rows.
 Verdict JudgeSegment(VectorFilters *filters, const SegmentHead &head);
 /// Narrows [*begin, *end), vectors of the segment that `reader` has open, to those that can have

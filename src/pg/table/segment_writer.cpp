@@ -108,6 +108,17 @@ void SetSortKey(Writer *writer) {
   writer->sort_key_count = count;
 }
 
+/// The columns MakeKey takes, for the directory.
+int32_t FlagsOfKey(const Writer *writer) {
+  int16_t attributes[2] = {0, 0};
+  int count = 0;
+  for (int i = 0; i < writer->sort.segment_by_count && count < 2; i++) {
+    if (writer->buffer->HasColumn(writer->sort.segment_by[i]))
+      attributes[count++] = writer->sort.segment_by[i];
+  }
+  return KeyFlags(attributes[0], attributes[1]);
+}
+
 /// The segment-by values of a row as order-preserving bytes; nullptr without segment-by columns.
 bytea *MakeKey(const Writer *writer, uint32_t row) {
   if (writer->sort.segment_by_count == 0) return nullptr;
@@ -403,6 +414,7 @@ void WriteCut(Writer *writer, const Cut &cut) {
   SetTimeRange(writer->buffer, rows, cut.count, &row);
   row.key_lo = MakeKey(writer, rows[0]);
   row.key_hi = MakeKey(writer, rows[cut.count - 1]);
+  row.flags = FlagsOfKey(writer);
   row.value_id = StoreNewValueId(writer->toast);
   Encode(writer, rows, cut.count, row.value_id);
 
