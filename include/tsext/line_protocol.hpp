@@ -109,8 +109,14 @@ class LineReader {
   bool ReadTime(LinePoint *point, Failure *failure) noexcept;
   void CheckDuplicateTags(std::span<const LineTag> tags, Failure *failure);
   void SkipBadLine(const Failure &failure) noexcept;
+  const char *FindInName(const char *at) noexcept;
+  const char *FindNameEnd(const char *at) noexcept;
+  const char *FindMeasurementEnd(const char *at) noexcept;
+  static uint64_t NameMask(const char *at) noexcept;
 
   const char *begin_ = nullptr, *at_ = nullptr, *end_ = nullptr;
+  const char *block_ = nullptr;  // 64 bytes, with a bit for each that may end a name
+  uint64_t block_mask_ = 0;
   int64_t unit_ns_ = 1;
   bool check_encoding_ = false;
   SeriesLookup lookup_;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cctype>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
@@ -444,6 +445,38 @@ TEST(LineProtocol, Encoding) {
   EXPECT_FALSE(is_good(std::string(1, '\0')));
   EXPECT_FALSE(is_good(std::string(20, 'a') + '\0' + std::string(20, 'a')));
   EXPECT_EQ(ReadAll("m s=\"\t\x01\x7f\" 1").at(0), "m {} {s=string \t\x01\x7f;} 1");
+}
+
+/// Short numbers take another way than long ones, and both another near the end of the text.
+TEST(LineProtocol, ShortNumbers) {
+  uint64_t random = 1;
+  const std::string characters = "0123456789.-iue5 ,=x";
+  for (int round = 0; round < 50'000; round++) {
+    std::string number;
+    const auto size = static_cast<size_t>(1 + round % 9);
+    for (size_t i = 0; i < size; i++) {
+      random = random * 6364136223846793005 + 1442695040888963407;
+      // Mostly digits, or few would be numbers.
+      const size_t most = random >> 63 != 0 ? 11 : characters.size();
+      number += characters[(random >> 33) % most];
+    }
+    // Behind eight zeros: the other way.
+    const bool negative = number[0] == '-';
+    const std::string digits = number.substr(negative ? 1 : 0);
+    const std::string longer = (negative ? "-00000000" : "00000000") + digits;
+    const size_t first_digit = !digits.empty() && digits[0] == '.' ? 1 : 0;
+    if (digits.size() <= first_digit || std::isdigit(digits[first_digit]) == 0) continue;
+    std::vector<std::string> expected = ReadAll("m x=" + longer + " 1");
+    for (const char *tail : {"", "          "}) {
+      std::vector<std::string> got = ReadAll("m x=" + number + " 1" + tail);
+      ASSERT_EQ(got.size(), expected.size()) << number;
+      const bool is_error = got[0].rfind("error ", 0) == 0;
+      ASSERT_EQ(is_error, expected[0].rfind("error ", 0) == 0) << number;
+      if (!is_error) {
+        ASSERT_EQ(got, expected) << number;
+      }
+    }
+  }
 }
 
 /// The loops over 16 bytes and over single ones find the same ends.
