@@ -39,7 +39,7 @@ REGRESS     := $(patsubst sql/%.sql,%,$(filter-out sql/%--%,$(sort $(wildcard sq
 REGRESS_OPTS := --load-extension=$(EXTENSION)
 
 # These two need nothing but make: they install the packages they miss. Before PGXS, which is one of them.
-LAYERS := style core fuzz build regress isolation tap differential doc
+LAYERS := style core fuzz build regress isolation tap differential clients doc
 .PHONY: test demo demo-stop bench packages $(addprefix test-,$(LAYERS))
 .DEFAULT_GOAL := all
 test:
@@ -53,7 +53,7 @@ demo-stop:
 bench:
 	bench/run.sh
 packages:
-	test/install_packages.sh build test
+	test/install_packages.sh build test clients
 # Before PGXS sets it: what the caller chose, or nothing.
 TEST_CXX := $(if $(filter-out default,$(origin CXX)),$(CXX))
 

@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and only those; needs root or sudo when there are any.
 #
-#   test/install_packages.sh [build] [test] [bench]      default: build
+#   test/install_packages.sh [build] [test] [clients] [bench]      default: build
 #
-# No PostgreSQL cluster is created: the tests and the demo make their own under build/.
+# No PostgreSQL cluster is created and no service is started: the tests and the demo make their own under build/.
 set -euo pipefail
 build=(make g++ postgresql-15 postgresql-server-dev-15 libzstd-dev libmicrohttpd-dev zlib1g-dev)
 test=("${build[@]}" clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev cmake libgtest-dev
       libbenchmark-dev libipc-run-perl perl python3 util-linux)
-bench=("${build[@]}" cmake libbenchmark-dev libgtest-dev python3)
+clients=("${build[@]}" collectd-core influxdb-client python3 python3-influxdb python3-psycopg python3-psycopg2)
+bench=("${build[@]}" cmake libbenchmark-dev libgtest-dev python3 influxdb)
 
 wanted=()
 for group in "${@:-build}"; do
   case $group in
     build) wanted+=("${build[@]}") ;;
     test) wanted+=("${test[@]}") ;;
+    clients)
+      wanted+=("${clients[@]}")
+      command -v npm >/dev/null || wanted+=(nodejs npm) ;;
     bench)
       wanted+=("${bench[@]}")
       command -v npm >/dev/null || wanted+=(nodejs npm) ;;   # another node brings its own npm
@@ -54,5 +58,12 @@ if ! dpkg-query -W -f '${Status}' postgresql-15 2>/dev/null | grep -q '^install 
     echo "$mark" | "${as_root[@]}" tee -a $conf >/dev/null
     trap '"${as_root[@]}" sed -i "/# while tsext installs its packages/d" '$conf EXIT
   fi
+fi
+# Debian's packages of services start them (influxdb), unless this says no.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+  trap '"${as_root[@]}" rm -f '$policy'; [ -z "${conf:-}" ] || "${as_root[@]}" sed -i "/# while tsext installs its packages/d" "$conf"' EXIT
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee $policy >/dev/null
+  "${as_root[@]}" chmod 755 $policy
 fi
 install_all "${packages[@]}" || { run_apt update && install_all "${packages[@]}"; }

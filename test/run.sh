@@ -10,6 +10,7 @@
 #     isolation     test/isolation/specs/*.spec
 #     tap           test/tap/*.pl by prove
 #     differential  random statements, random queries, Grafana's statements and real data against a heap twin
+#     clients       collectd and InfluxDB's clients write to the listeners, drivers read it back
 #     doc           the SQL of README.md and doc/*.md runs
 #
 # Everything it makes lies under build/ (or, when the server's account cannot reach that, in a staged directory that is
@@ -18,11 +19,15 @@ set -uo pipefail
 umask 022
 cd "$(dirname "$0")/.."
 unset MAKEFLAGS MAKELEVEL MFLAGS PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGSERVICE
-all_layers=(style core fuzz build regress isolation tap differential doc)
+all_layers=(style core fuzz build regress isolation tap differential clients doc)
 layers=("${@:-${all_layers[@]}}")
 if [ $# = 0 ]; then layers=("${all_layers[@]}"); fi
 
-if [ -z "${TSEXT_SKIP_PACKAGES:-}" ]; then test/install_packages.sh build test || exit 1; fi
+if [ -z "${TSEXT_SKIP_PACKAGES:-}" ]; then
+  groups=(build test)
+  [[ " ${layers[*]} " != *" clients "* ]] || groups+=(clients)
+  test/install_packages.sh "${groups[@]}" || exit 1
+fi
 if [ -z "${PG_CONFIG:-}" ]; then
   PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config
   [ -x $PG_CONFIG ] || PG_CONFIG=pg_config
@@ -77,10 +82,10 @@ count_tap() {  # count_tap NAME LOG EXIT: the top-level ok / not ok lines of a l
 }
 
 servers=()
-start_server() {
+start_server() {   # start_server NAME [LINES FOR POSTGRESQL.CONF]
   servers+=("$1")
   # Tests say themselves when rows are compacted.
-  echo "tsext.compact_background = off" >"$out/server.conf"
+  printf '%s\n' "tsext.compact_background = off" "${2:-}" >"$out/server.conf"
   TSEXT_CONF=$out/server.conf supervised 900 "$out/server-$1.log" test/server.sh start "$1" || { failed "the server does not start" "$out/server-$1.log"; return 1; }
   mapfile -t server_env < <(test/server.sh env "$1" | sed 's/^export //' | tr ' ' '\n')
 }
@@ -248,6 +253,31 @@ layer_differential() {
   wipe_server differential
 }
 
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+layer_clients() {
+  local http udp modules=$PWD/build/clients/node_modules
+  mkdir -p build/clients
+  if ! cmp -s test/clients/package.json build/clients/package.json || [ ! -d "$modules" ]; then
+    cp test/clients/package.json build/clients/
+    if ! supervised 300 "$out/clients-npm.log" npm install --prefix build/clients --no-audit --no-fund --silent; then
+      rm -f build/clients/package.json
+      failed "npm install" "$out/clients-npm.log"
+      return
+    fi
+  fi
+  http=$(free_port) udp=$(free_port)
+  start_server clients "tsext.http_listen = '127.0.0.1:$http'
+tsext.udp_listen = '127.0.0.1:$udp'
+$(cat test/clients/postgresql.conf)" || return
+  test/server.sh psql clients -q -v ON_ERROR_STOP=1 -c 'CREATE EXTENSION tsext' -c 'CREATE ROLE agent LOGIN' \
+    -c 'GRANT CREATE ON SCHEMA public TO agent' -c 'GRANT CREATE ON DATABASE postgres TO agent' || { failed "the role of the listeners"; return; }
+  # Debian's python3: its packages are Debian's.
+  supervised 300 "$out/clients.log" env "${server_env[@]}" TSEXT_HTTP_PORT="$http" TSEXT_UDP_PORT="$udp" TSEXT_NODE_MODULES="$modules" \
+    /usr/bin/python3 test/clients/clients.py
+  count_tap "clients" "$out/clients.log" $?
+  wipe_server clients
+}
+
 layer_doc() {
   start_server doc || return
   supervised 300 "$out/doc.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/doc_examples.py
@@ -262,7 +292,7 @@ for layer in "${layers[@]}"; do
   layer_passed=0 layer_failed=0 started=$SECONDS
   echo "== $layer"
   case $layer in
-    regress | isolation | tap | differential | doc)
+    regress | isolation | tap | differential | clients | doc)
       if ! check "the extension builds" "${make_extension[@]}"; then
         total_failed=$((total_failed + layer_failed)); continue
       fi

@@ -205,18 +205,15 @@ bool ReadQuestion(const HttpRequest &request, Query *query, HttpArguments *form)
     }
     return {};
   };
-  const bool has_question = request.HasArgument("q");
-  if (StartsWithIgnoringCase(request.content_type, "application/json")) {
+  // A client may call everything JSON, and curl -d '{…}' calls JSON a form.
+  const bool is_json = StartsWithIgnoringCase(request.content_type, "application/json") ||
+                       (!request.body.empty() && request.body.front() == '{');
+  if (is_json && !request.HasArgument("q")) {
     query->task.form = QueryForm::kJson;
     query->text = request.body;
   } else {
-    if (!has_question && !request.body.empty() && request.body.front() == '{') {
-      query->task.form = QueryForm::kJson;  // curl -d '{…}' calls it a form
-      query->text = request.body;
-    } else {
-      ParseForm(request.body, form);
-      query->text = argument("q");
-    }
+    ParseForm(request.body, form);
+    query->text = argument("q");
   }
   query->task.epoch = ReadEpoch(argument("epoch"));
   query->task.answer =
