@@ -40,6 +40,7 @@ class IntegerBody {
 
   Status Open(ByteSpan bytes, uint32_t count);
   Status Decode(uint32_t index, int64_t *out);
+  Status DecodeCodes(uint32_t index, uint32_t bound, uint32_t *out);
   /// True when vector `index` is plain FOR or delta-FOR, not scaled: `vector` says where.
   bool Find(uint32_t index, PackedVector &vector) const noexcept;
   uint32_t count() const noexcept { return count_; }
@@ -53,7 +54,9 @@ class IntegerBody {
   Status OpenVectors(ByteSpan bytes);
   Status OpenRuns(ByteSpan bytes);
   Status OpenPlanes(ByteSpan bytes);
-  Status DecodeRuns(uint32_t index, int64_t *out) const noexcept;
+  /// Calls take(first row, end row, first value) for each run of vector `index`.
+  template <typename Take>
+  void ForEachRun(uint32_t index, const Take &take) const noexcept;
   Status LoadGroup(uint32_t group);
   uint32_t VectorCount() const noexcept { return (count_ + kVectorSize - 1) / kVectorSize; }
   uint32_t VectorRows(uint32_t index) const noexcept {
@@ -105,6 +108,9 @@ class IntegerStream {
   /// Decodes vector `index` (0..) into `out`, which has room for kVectorSize values whatever the
   /// count.
   Status Decode(uint32_t index, int64_t *out);
+  /// The same of numbers that are below `bound` (indexes into something of that size): kCorrupt
+  /// when one of the vector's is not. out: room for kVectorSize codes.
+  Status DecodeCodes(uint32_t index, uint32_t bound, uint32_t *out);
   /// True when vector `index` is plain FOR or delta-FOR of the values themselves.
   bool Find(uint32_t index, PackedVector &vector) const noexcept {
     return dictionary_.empty() && body_.Find(index, vector);

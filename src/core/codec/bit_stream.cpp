@@ -39,6 +39,17 @@ uint64_t ReadBits(ByteSpan bits, size_t index, unsigned width) noexcept {
   return value & LowBits(width);
 }
 
+void ReadAllBits(ByteSpan bits, size_t count, unsigned width, uint64_t *out) noexcept {
+  constexpr unsigned kMaxShift = 7;
+  size_t i = 0;
+  if (width + kMaxShift <= 64 && bits.size() >= sizeof(uint64_t)) {
+    const size_t last_byte = bits.size() - sizeof(uint64_t);
+    for (size_t bit = 0; i < count && bit / 8 <= last_byte; i++, bit += width)
+      out[i] = LoadUnaligned<uint64_t>(bits.data() + bit / 8) >> (bit % 8) & LowBits(width);
+  }
+  for (; i < count; i++) out[i] = ReadBits(bits, i, width);
+}
+
 PositionForm ChoosePositionForm(std::span<const uint16_t> positions, uint32_t rows,
                                 size_t &size) noexcept {
   size_t gap_bytes = 0;

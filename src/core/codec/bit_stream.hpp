@@ -31,6 +31,9 @@ constexpr size_t BitsSize(size_t count, unsigned width) noexcept {
 /// Value `index` of a list written by AppendBits; the caller has checked that the list is there.
 uint64_t ReadBits(ByteSpan bits, size_t index, unsigned width) noexcept;
 
+/// All `count` values of a list written by AppendBits.
+void ReadAllBits(ByteSpan bits, size_t count, unsigned width, uint64_t *out) noexcept;
+
 /// How a list of positions below 1,024 is stored.
 enum class PositionForm : uint8_t {
   kGaps = 0,  ///< a byte each: how many positions lie between it and the one before; 255 = skip 255

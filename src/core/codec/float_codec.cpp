@@ -440,6 +440,13 @@ void ConvertAlp(const int64_t *integers, AlpScale scale, float *out) {
   Kernels().alp_float(integers, scale, out);
 }
 
+void ConvertAlpSums(const uint32_t *sums, double base, AlpScale scale, double *out) {
+  Kernels().alp_sums(sums, base, scale, out);
+}
+void ConvertAlpSums(const uint32_t *sums, double base, AlpScale scale, float *out) {
+  Kernels().alp_sums_float(sums, base, scale, out);
+}
+
 /// The fused path is exact for bases within these.
 constexpr int64_t kMaxFusedBase = int64_t{1} << 50;
 
@@ -462,19 +469,27 @@ Status FloatStream<T>::DecodeAlp(uint32_t index, U *out) {
       TSEXT_RETURN_IF_ERROR(ReadPatches(vector, patches));
       for (uint32_t i = 0; i < patches.count; i++) {
         const uint16_t row = patches.positions[i];
-        const uint64_t high = UnZigZag(ReadBits(patches.highs, i, patches.high_width));
-        const auto integer =
-            static_cast<int64_t>(vector.base + SingleCode(vector, row) + (high << vector.width));
+        const auto integer = static_cast<int64_t>(vector.base + SingleCode(vector, row) +
+                                                  (patches.highs[i] << vector.width));
         out[row] = static_cast<U>(static_cast<double>(integer) * scale.factor * scale.inverse);
       }
     }
-  } else {
-    alignas(64) int64_t integers[kVectorSize];
-    TSEXT_RETURN_IF_ERROR(integers_.Decode(index, integers));
-    const uint32_t rows = std::min(kVectorSize, count() - index * kVectorSize);
-    std::fill(integers + rows, integers + kVectorSize, 0);
-    ConvertAlp(integers, scale, out);
+    return PatchExceptions(index, out);
   }
+  if (packed && base > -kMaxFusedBase && base < kMaxFusedBase) {
+    alignas(64) uint32_t sums[kVectorSize];
+    bool fits;
+    TSEXT_RETURN_IF_ERROR(DecodeDeltaSums(vector, sums, fits));
+    if (fits) {
+      ConvertAlpSums(sums, static_cast<double>(base), scale, out);
+      return PatchExceptions(index, out);
+    }
+  }
+  alignas(64) int64_t integers[kVectorSize];
+  TSEXT_RETURN_IF_ERROR(integers_.Decode(index, integers));
+  const uint32_t rows = std::min(kVectorSize, count() - index * kVectorSize);
+  std::fill(integers + rows, integers + kVectorSize, 0);
+  ConvertAlp(integers, scale, out);
   return PatchExceptions(index, out);
 }
 

@@ -11,6 +11,7 @@
 #include "core/codec/kernel_table.hpp"
 #include "core/codec/patched.hpp"
 #include "core/codec/zstd_frame.hpp"
+#include "core/vector/vector_kernels.hpp"
 
 namespace tsext {
 
@@ -289,30 +290,8 @@ bool IntegerBody::Find(uint32_t index, PackedVector &vector) const noexcept {
   return true;
 }
 
-namespace {
-
-/// first, first + step, ... By two running sums: without AVX-512 a product a value costs thrice.
-void FillSeries(uint64_t first, uint64_t step, uint32_t count, uint64_t *out) noexcept {
-  if (step == 0) {
-    std::fill_n(out, count, first);
-    return;
-  }
-  uint64_t even = first;
-  uint64_t odd = first + step;
-  uint32_t i = 0;
-  for (; i + 2 <= count; i += 2) {
-    out[i] = even;
-    out[i + 1] = odd;
-    even += 2 * step;
-    odd += 2 * step;
-  }
-  if (i < count) out[i] = even;
-}
-
-}  // namespace
-
-Status IntegerBody::DecodeRuns(uint32_t index, int64_t *out) const noexcept {
-  auto *values = reinterpret_cast<uint64_t *>(out);
+template <typename Take>
+void IntegerBody::ForEachRun(uint32_t index, const Take &take) const noexcept {
   const uint32_t row = index * kVectorSize;
   const uint32_t rows = VectorRows(index);
   uint64_t start = first_ + step_ * row + jump_sums_[index];
@@ -324,11 +303,10 @@ Status IntegerBody::DecodeRuns(uint32_t index, int64_t *out) const noexcept {
             ? static_cast<uint32_t>(LoadNarrow(jump_positions_, jump, sizeof(uint16_t))) - row
             : rows;
     const uint32_t end = std::min(next, rows);
-    FillSeries(start + step_ * at, step_, end - at, values + at);
+    take(at, end, start + step_ * at);
     at = end;
     if (next < rows) start += UnZigZag(LoadNarrow(payload_, jump++, jump_width_));
   }
-  return Status::Ok();
 }
 
 Status IntegerBody::LoadGroup(uint32_t group) {
@@ -381,7 +359,11 @@ Status IntegerBody::Decode(uint32_t index, int64_t *out) {
       TSEXT_RETURN_IF_ERROR(DecodeVector(VectorAt(index), out));
       break;
     case IntegerLayout::kRuns:
-      return DecodeRuns(index, out);
+      ForEachRun(index, [&](uint32_t begin, uint32_t end, uint64_t first) {
+        CurrentVectorKernels().progress(first, step_, end - begin,
+                                        reinterpret_cast<uint64_t *>(out) + begin);
+      });
+      return Status::Ok();
     default:
       TSEXT_RETURN_IF_ERROR(LoadGroup(index / kVectorsPerGroup));
       std::memcpy(out, group_.data() + size_t{index % kVectorsPerGroup} * kVectorSize,
@@ -393,6 +375,44 @@ Status IntegerBody::Decode(uint32_t index, int64_t *out) {
     Kernels().scale(values, scale_, offset_);
   }
   return Status::Ok();
+}
+
+Status IntegerBody::DecodeCodes(uint32_t index, uint32_t bound, uint32_t *out) {
+  if (index >= VectorCount()) return Status::Invalid("an integer stream has no such vector");
+  const Status corrupt = Status::Corrupt("a dictionary code is out of range");
+  if (static_cast<IntegerLayout>(layout_) == IntegerLayout::kRuns && step_ == 0) {
+    bool in_range = true;
+    ForEachRun(index, [&](uint32_t begin, uint32_t end, uint64_t code) {
+      in_range = in_range && code < bound;
+      std::fill(out + begin, out + end, static_cast<uint32_t>(code));
+    });
+    return in_range ? Status::Ok() : corrupt;
+  }
+  const uint32_t rows = VectorRows(index);
+  PackedVector vector;
+  if (Find(index, vector) && !vector.delta && vector.exceptions.empty() &&
+      vector.width <= kMaxLane32Width && vector.base < bound) {
+    alignas(64) std::byte buffer[kVectorSize * sizeof(uint32_t)];
+    Kernels().unpack[vector.width](WholeWords(vector, buffer), out);
+    // Codes below this stay below the bound when the base is added.
+    const auto code_bound = static_cast<uint32_t>(bound - vector.base);
+    const auto base = static_cast<uint32_t>(vector.base);
+    uint32_t largest = 0;
+    for (uint32_t i = 0; i < rows; i++) {
+      largest = std::max(largest, out[i]);
+      out[i] += base;
+    }
+    return largest < code_bound ? Status::Ok() : corrupt;
+  }
+  alignas(64) int64_t wide[kVectorSize];
+  TSEXT_RETURN_IF_ERROR(Decode(index, wide));
+  uint64_t largest = 0;
+  for (uint32_t i = 0; i < rows; i++) {
+    const auto code = static_cast<uint64_t>(wide[i]);
+    largest = std::max(largest, code);
+    out[i] = static_cast<uint32_t>(code);
+  }
+  return largest < bound ? Status::Ok() : corrupt;
 }
 
 const char *IntegerBody::EncodingName() const noexcept {
@@ -444,6 +464,19 @@ Status IntegerStream::Decode(uint32_t index, int64_t *out) {
     return Status::Corrupt("a code is outside its dictionary");
   Kernels().gather(reinterpret_cast<const uint64_t *>(codes), dictionary_.data(),
                    reinterpret_cast<uint64_t *>(out));
+  return Status::Ok();
+}
+
+Status IntegerStream::DecodeCodes(uint32_t index, uint32_t bound, uint32_t *out) {
+  if (dictionary_.empty()) return body_.DecodeCodes(index, bound, out);
+  alignas(64) int64_t codes[kVectorSize];
+  TSEXT_RETURN_IF_ERROR(Decode(index, codes));
+  const uint32_t rows = std::min(kVectorSize, count() - index * kVectorSize);
+  for (uint32_t i = 0; i < rows; i++) {
+    if (static_cast<uint64_t>(codes[i]) >= bound)
+      return Status::Corrupt("a dictionary code is out of range");
+    out[i] = static_cast<uint32_t>(codes[i]);
+  }
   return Status::Ok();
 }
 

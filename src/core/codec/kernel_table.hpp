@@ -41,6 +41,12 @@ struct KernelTable {
   /// The same of unpacked codes, rounded to single precision.
   void (*alp_codes_float)(const uint32_t *codes, double base, AlpScale scale, float *out);
 
+  /// The same of signed numbers.
+  void (*alp_sums)(const uint32_t *sums, double base, AlpScale scale, double *out);
+  void (*alp_sums_float)(const uint32_t *sums, double base, AlpScale scale, float *out);
+  /// out[i] = first + sums[i], a signed number.
+  void (*widen)(const uint32_t *sums, uint64_t first, uint64_t *out);
+
   /// out[i] = first + the sum of base + codes[j] for 0 < j <= i; codes[0] does not matter.
   void (*delta_sum)(const uint32_t *codes, uint64_t first, uint64_t base, uint64_t *out);
   /// In place: values[i] += values[i - 1].

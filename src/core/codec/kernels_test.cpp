@@ -14,6 +14,7 @@
 #include "core/codec/bit_stream.hpp"
 #include "core/codec/kernel_table.hpp"
 #include "core/codec/patched.hpp"
+#include "core/vector/vector_kernels.hpp"
 
 namespace tsext {
 namespace {
@@ -120,6 +121,66 @@ TEST_P(KernelsTest, SumsAndScales) {
   out = values;
   Kernels().scale(out.data(), 1'000'000'007, 42);
   for (size_t i = 0; i < kCount; i++) ASSERT_EQ(out[i], 42 + 1'000'000'007 * values[i]) << i;
+}
+
+TEST_P(KernelsTest, SumsSmallStepsOfBothSigns) {
+  for (const uint32_t base : {0U, 7U, 0xFFFFFFF0U}) {
+    std::vector<uint32_t> sums(kCount);
+    for (uint32_t &step : sums) step = static_cast<uint32_t>(random_() % 33) - 16;
+    const std::vector<uint32_t> steps = sums;
+    CurrentVectorKernels().sum_steps(sums.data(), base);
+    uint32_t expected = 0;
+    for (size_t i = 0; i < kCount; i++) {
+      if (i > 0) expected += steps[i] + base;
+      ASSERT_EQ(sums[i], expected) << i;
+    }
+    const uint64_t first = random_();
+    std::vector<uint64_t> wide(kCount);
+    Kernels().widen(sums.data(), first, wide.data());
+    const AlpScale scale = DecodeScale({.exponent = 14, .factor = 12});
+    const double alp_base = -1234567890123.0;
+    std::vector<double> doubles(kCount);
+    std::vector<float> floats(kCount);
+    Kernels().alp_sums(sums.data(), alp_base, scale, doubles.data());
+    Kernels().alp_sums_float(sums.data(), alp_base, scale, floats.data());
+    for (size_t i = 0; i < kCount; i++) {
+      const auto sum = static_cast<int32_t>(sums[i]);
+      ASSERT_EQ(wide[i], first + static_cast<uint64_t>(int64_t{sum})) << i;
+      const double plain = (sum + alp_base) * scale.factor * scale.inverse;
+      ASSERT_EQ(doubles[i], plain) << i;
+      ASSERT_EQ(floats[i], static_cast<float>(plain)) << i;
+    }
+  }
+}
+
+TEST_P(KernelsTest, MakesProgressions) {
+  for (const uint32_t rows : {1U, 2U, 7U, 16U, 17U, 100U, 1024U}) {
+    const uint64_t start = random_();
+    const uint64_t step = random_() >> (random_() % 64);
+    std::vector<uint64_t> out(rows + 1, 42);
+    CurrentVectorKernels().progress(start, step, rows, out.data());
+    for (uint32_t i = 0; i < rows; i++) ASSERT_EQ(out[i], start + step * i) << i;
+    EXPECT_EQ(out[rows], 42U);
+  }
+}
+
+/// A list of bits comes back the same one by one and all at once, from exactly its bytes.
+TEST(BitStream, ReadsListsOfEveryWidth) {
+  std::mt19937_64 random(3);
+  for (unsigned width = 0; width <= 64; width++) {
+    for (const size_t count : {1, 2, 9, 77}) {
+      std::vector<uint64_t> values(count);
+      for (uint64_t &value : values) value = random() & LowBits(width);
+      ByteBuffer bits;
+      AppendBits(bits, values, width);
+      const std::vector<std::byte> exact(bits.begin(), bits.end());
+      ASSERT_EQ(exact.size(), BitsSize(count, width));
+      std::vector<uint64_t> all(count, 42);
+      ReadAllBits(exact, count, width, all.data());
+      ASSERT_EQ(all, values) << width;
+      for (size_t i = 0; i < count; i++) ASSERT_EQ(ReadBits(exact, i, width), values[i]) << width;
+    }
+  }
 }
 
 TEST_P(KernelsTest, FiltersAndGathers) {

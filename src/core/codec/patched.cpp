@@ -6,6 +6,7 @@
 
 #include "core/codec/bit_stream.hpp"
 #include "core/codec/kernel_table.hpp"
+#include "core/vector/vector_kernels.hpp"
 
 namespace tsext {
 
@@ -216,15 +217,16 @@ Status ReadPatches(const PackedVector &vector, Patches &patches) noexcept {
     return Status::Corrupt("the exceptions of a vector have a wrong head");
   }
   patches.count = count;
-  patches.high_width = form & 0x7F;
+  const unsigned high_width = form & 0x7F;
   const PositionForm position_form =
       (form & 0x80) != 0 ? PositionForm::kBitmap : PositionForm::kGaps;
   if (!ReadPositions(reader, position_form, vector.rows, {patches.positions, count}))
     return Status::Corrupt("the exceptions of a vector have wrong positions");
-  if (!reader.ReadBytes(BitsSize(count, patches.high_width), patches.highs) ||
-      reader.remaining() != 0) {
+  ByteSpan highs;
+  if (!reader.ReadBytes(BitsSize(count, high_width), highs) || reader.remaining() != 0)
     return Status::Corrupt("the exceptions of a vector have a wrong length");
-  }
+  ReadAllBits(highs, count, high_width, patches.highs);
+  for (uint32_t i = 0; i < count; i++) patches.highs[i] = UnZigZag(patches.highs[i]);
   return Status::Ok();
 }
 
@@ -255,34 +257,83 @@ uint64_t SingleCode(const PackedVector &vector, uint32_t row) noexcept {
 
 namespace {
 
+/// The least and greatest high part; 0 is among them.
+struct HighRange {
+  int64_t min = 0;
+  int64_t max = 0;
+
+  explicit HighRange(const Patches &patches) noexcept {
+    for (uint32_t i = 0; i < patches.count; i++) {
+      const auto high = static_cast<int64_t>(patches.highs[i]);
+      min = std::min(min, high);
+      max = std::max(max, high);
+    }
+  }
+};
+
+/// Unpacks codes in 32-bit lanes and adds their high parts modulo 2^32.
+void UnpackPatched(const PackedVector &vector, const std::byte *words, const Patches &patches,
+                   uint32_t *codes) noexcept {
+  Kernels().unpack[vector.width](words, codes);
+  for (uint32_t i = 0; i < patches.count; i++)
+    codes[patches.positions[i]] += static_cast<uint32_t>(patches.highs[i] << vector.width);
+}
+
+/// Differences within this add up to less than 2^31 over a vector.
+constexpr int64_t kMaxSummedStep = (int64_t{1} << 31) / kVectorSize - 1;
+
+/// True when the sums of a vector's differences fit 32 bits with a sign.
+bool SumsFit(const PackedVector &vector, const HighRange &highs) noexcept {
+  const auto base = static_cast<int64_t>(vector.delta_base);
+  if (vector.width > 20 || base < -kMaxSummedStep || base > kMaxSummedStep ||
+      highs.min < -kMaxSummedStep || highs.max > kMaxSummedStep)
+    return false;
+  const int64_t code_end = int64_t{1} << vector.width;
+  return base + highs.min * code_end >= -kMaxSummedStep &&
+         base + highs.max * code_end + code_end - 1 <= kMaxSummedStep;
+}
+
+void DecodeSums(const PackedVector &vector, const std::byte *words, const Patches &patches,
+                uint32_t *sums) noexcept {
+  UnpackPatched(vector, words, patches, sums);
+  CurrentVectorKernels().sum_steps(sums, static_cast<uint32_t>(vector.delta_base));
+}
+
 /// Decodes differences in 32-bit lanes; false when the patched codes need more.
 bool DecodeNarrowDelta(const PackedVector &vector, const std::byte *words, const Patches &patches,
                        uint64_t *out) noexcept {
   if (vector.width > kMaxLane32Width) return false;
-  uint64_t highs[kVectorSize];
-  int64_t min = 0;
-  int64_t max = 0;
-  for (uint32_t i = 0; i < patches.count; i++) {
-    highs[i] = UnZigZag(ReadBits(patches.highs, i, patches.high_width));
-    const auto high = static_cast<int64_t>(highs[i]);
-    min = std::min(min, high);
-    max = std::max(max, high);
+  alignas(64) uint32_t codes[kVectorSize];
+  const HighRange highs(patches);
+  if (SumsFit(vector, highs)) {
+    DecodeSums(vector, words, patches, codes);
+    Kernels().widen(codes, vector.base, out);
+    return true;
   }
   // Codes count from the lowest patched one: none is negative then.
-  const uint64_t range = static_cast<uint64_t>(max) - static_cast<uint64_t>(min);
+  const uint64_t range = static_cast<uint64_t>(highs.max) - static_cast<uint64_t>(highs.min);
   if (range >= uint64_t{1} << (kMaxLane32Width - vector.width)) return false;
-  alignas(64) uint32_t codes[kVectorSize];
-  Kernels().unpack[vector.width](words, codes);
-  const uint64_t shift = (uint64_t{0} - static_cast<uint64_t>(min)) << vector.width;
+  UnpackPatched(vector, words, patches, codes);
+  const uint64_t shift = (uint64_t{0} - static_cast<uint64_t>(highs.min)) << vector.width;
   if (shift != 0)
     for (uint32_t &code : codes) code += static_cast<uint32_t>(shift);
-  for (uint32_t i = 0; i < patches.count; i++)
-    codes[patches.positions[i]] += static_cast<uint32_t>(highs[i] << vector.width);
   Kernels().delta_sum(codes, vector.base, vector.delta_base - shift, out);
   return true;
 }
 
 }  // namespace
+
+Status DecodeDeltaSums(const PackedVector &vector, uint32_t *sums, bool &fits) noexcept {
+  fits = false;
+  if (!vector.delta || vector.width > kMaxLane32Width) return Status::Ok();
+  Patches patches;
+  if (!vector.exceptions.empty()) TSEXT_RETURN_IF_ERROR(ReadPatches(vector, patches));
+  if (!SumsFit(vector, HighRange(patches))) return Status::Ok();
+  alignas(64) std::byte buffer[kVectorSize * sizeof(uint64_t)];
+  DecodeSums(vector, WholeWords(vector, buffer), patches, sums);
+  fits = true;
+  return Status::Ok();
+}
 
 Status DecodeVector(const PackedVector &vector, int64_t *out) noexcept {
   const KernelTable &kernels = Kernels();
@@ -294,10 +345,8 @@ Status DecodeVector(const PackedVector &vector, int64_t *out) noexcept {
   if (vector.delta && DecodeNarrowDelta(vector, words, patches, values)) return Status::Ok();
 
   kernels.unpack_for[vector.width](words, vector.delta ? vector.delta_base : vector.base, values);
-  for (uint32_t i = 0; i < patches.count; i++) {
-    values[patches.positions[i]] += UnZigZag(ReadBits(patches.highs, i, patches.high_width))
-                                    << vector.width;
-  }
+  for (uint32_t i = 0; i < patches.count; i++)
+    values[patches.positions[i]] += patches.highs[i] << vector.width;
   if (vector.delta) {
     values[0] = vector.base;
     kernels.running_sum(values);

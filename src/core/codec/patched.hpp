@@ -60,14 +60,18 @@ void AppendVector(ByteBuffer &out, const int64_t *values, uint32_t rows, VectorP
 /// Decodes kVectorSize values; those past the vector's rows are unspecified.
 Status DecodeVector(const PackedVector &vector, int64_t *out) noexcept;
 
-/// Exceptions of a vector, parsed and checked.
+/// Exceptions of a vector, parsed and checked: rows and what goes above the code's low bits.
 struct Patches {
   uint32_t count = 0;
-  unsigned high_width = 0;
-  ByteSpan highs;
   uint16_t positions[kVectorSize];
+  uint64_t highs[kVectorSize];
 };
 Status ReadPatches(const PackedVector &vector, Patches &patches) noexcept;
+
+/// Decodes a delta vector whose values stay close to its first: sums[i] = value[i] - vector.base, a
+/// signed number, for kVectorSize rows. Sets `fits` to false, and does nothing, when they may not
+/// fit 32 bits or the vector has no differences.
+Status DecodeDeltaSums(const PackedVector &vector, uint32_t *sums, bool &fits) noexcept;
 
 /// Whole vectors of words: those of `vector`, or a padded copy of them in `buffer`, which has room
 /// for 8 KiB.

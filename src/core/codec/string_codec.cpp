@@ -163,18 +163,7 @@ Status DictionaryStream::DecodeCodes(uint32_t index, uint32_t *out) {
     std::fill_n(out, rows, 0);
     return Status::Ok();
   }
-  TSEXT_RETURN_IF_ERROR(codes_.Decode(index, scratch_.data()));
-  uint64_t all = 0;
-  uint32_t largest = 0;
-  for (uint32_t i = 0; i < rows; i++) {
-    const auto code = static_cast<uint64_t>(scratch_[i]);
-    out[i] = static_cast<uint32_t>(code);
-    largest = std::max(largest, out[i]);
-    all |= code;
-  }
-  if (all > UINT32_MAX || largest >= values_.size())
-    return Status::Corrupt("a dictionary code is out of range");
-  return Status::Ok();
+  return codes_.DecodeCodes(index, static_cast<uint32_t>(values_.size()), out);
 }
 
 const char *DictionaryStream::EncodingName() const noexcept {

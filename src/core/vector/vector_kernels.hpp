@@ -73,6 +73,12 @@ struct VectorKernels {
   double (*squares_of_doubles)(const double *values, const RowMask &rows, double center);
   double (*squares_of_floats)(const float *values, const RowMask &rows, double center);
 
+  /// out[i] = start + step * i, modulo 2^64, for `rows` rows.
+  void (*progress)(uint64_t start, uint64_t step, uint32_t rows, uint64_t *out);
+  /// In place, kVectorSize values modulo 2^32: steps[i] becomes the sum of steps[j] + base for
+  /// 0 < j <= i; steps[0] does not matter.
+  void (*sum_steps)(uint32_t *steps, uint32_t base);
+
   // See slice.hpp.
   uint32_t (*runs_of_integers)(const int64_t *keys, uint32_t rows, uint16_t *begins);
   uint32_t (*runs_of_codes)(const uint32_t *keys, uint32_t rows, uint16_t *begins);
