@@ -5,6 +5,8 @@ CREATE EXTENSION IF NOT EXISTS tsext;
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 SET tsext.enable_bulk = off;
+SET tsext.enable_aggregate = off;  -- the plans below are about scans
+SET intervalstyle = 'postgres';
 CREATE SCHEMA query_plan;
 SET search_path = query_plan, public;
 
@@ -147,6 +149,25 @@ DELETE FROM cpu WHERE id = 6 AND time < '2024-01-02';
 SELECT v FROM cpu WHERE id = 5 FOR SHARE;
 \set VERBOSITY default
 SELECT same('SELECT * FROM TABLE');
+
+-- Join conditions on the columns that prune are parameters of the inner side's scan.
+CREATE TABLE hosts (host text, owner int, seen timestamptz);
+INSERT INTO hosts SELECT 'host_' || g, g % 5, '2024-01-01'::timestamptz + g * interval '1 h' FROM generate_series(0, 24) g;
+INSERT INTO hosts VALUES (NULL, 1, NULL), ('changed', 9, NULL);
+ANALYZE hosts;
+SET enable_indexscan = off;
+SET enable_memoize = off;
+RESET enable_seqscan;
+SELECT plan('SELECT count(*), sum(v) FROM hosts h JOIN TABLE t USING (host) WHERE owner = 1');
+SELECT plan('SELECT h.host, t.v FROM hosts h LEFT JOIN TABLE t ON t.time = h.seen AND t.host <> h.host');
+SELECT plan('SELECT count(*) FROM hosts h JOIN TABLE t ON t.host = h.host AND t.time BETWEEN h.seen AND h.seen + interval ''1 h''');
+RESET enable_indexscan;
+SELECT same('SELECT h.owner, count(*), sum(v) FROM hosts h JOIN TABLE t USING (host) GROUP BY 1');
+SELECT same('SELECT h.host, t.v FROM hosts h LEFT JOIN TABLE t ON t.time = h.seen AND t.host <> h.host');
+SELECT same('SELECT h.host, count(v), sum(v) FROM hosts h LEFT JOIN TABLE t ON t.host = h.host AND t.time BETWEEN h.seen AND h.seen + interval ''1 h'' GROUP BY 1');
+SELECT same('SELECT host FROM hosts h WHERE EXISTS (SELECT FROM TABLE t WHERE t.host = h.host AND t.time > h.seen)');
+RESET enable_memoize;
+SET enable_seqscan = off;
 
 -- Row security: a condition of the user's does not see the rows a policy hides, by index or not.
 CREATE ROLE query_plan_reader;

@@ -87,7 +87,7 @@ void DefineSettings() {
       "Off: such rows go to the hot heap like any other.", &enable_bulk, true, PGC_USERSET, 0,
       nullptr, nullptr, nullptr);
   DefineCustomBoolVariable("tsext.enable_scan", "Lets the planner use the TsextScan node.",
-                           "Off: plain sequential scans read tsext tables.", &enable_scan, true,
+                           "Off: sequential scans read tables with compressed rows.", &enable_scan, true,
                            PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
   DefineCustomBoolVariable("tsext.enable_last", "Lets the planner use the TsextLast node.",
                            "Off: DISTINCT ON reads and sorts all rows.", &enable_last, true,

@@ -52,9 +52,19 @@ void LimitIndex(IndexOptInfo *index, bool has_cold_rows) {
 }
 
 /// Indexes and the heap's tuple ids are of the hot rows only.
+///
+/// Without nodes of ours a table is a heap as long as nothing is cold, and has no index from then
+/// on. A plan of before fails with 40001 when it meets cold rows (RefuseColdRows).
 void LimitHotPaths(Oid relation_id, RelOptInfo *rel) {
   Relation relation = table_open(relation_id, NoLock);
-  if (MayHaveColdRows(relation, rel)) {
+  if (!MayHaveColdRows(relation, rel)) {
+    // A heap for good.
+  } else if (!enable_scan) {
+    if (HasSegments(relation->rd_rel->reltoastrelid, nullptr)) {
+      rel->indexlist = NIL;
+      rel->amflags &= ~static_cast<uint32>(AMFLAG_HAS_TID_RANGE);
+    }
+  } else {
     const bool has_cold_rows = CachedStoreTotal(relation->rd_rel->reltoastrelid).rows > 0;
     List *indexes = NIL;
     ListCell *cell;
@@ -95,17 +105,15 @@ void ReplacePaths(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *entry) {
   }
   rel->pathlist = NIL;
   add_path(rel, create_seqscan_path(root, rel, rel->lateral_relids, 0));
-  if (enable_scan) {
-    AddScanPaths(root, rel, entry);
-    foreach (cell, indexes)
-      add_path(rel, MakeIndexScanPath(root, rel, lfirst_node(IndexPath, cell)));
-  }
+  AddScanPaths(root, rel, entry);
+  foreach (cell, indexes) add_path(rel, MakeIndexScanPath(root, rel, lfirst_node(IndexPath, cell)));
   foreach (cell, others) add_path(rel, static_cast<Path *>(lfirst(cell)));
 }
 
 /// A table that stays hot is a heap to the planner too.
 void AddPaths(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *entry) {
-  if (entry->rtekind != RTE_RELATION || entry->inh || entry->tablesample != nullptr) return;
+  if (!enable_scan || entry->rtekind != RTE_RELATION || entry->inh || entry->tablesample != nullptr)
+    return;
   if (entry->relkind != RELKIND_RELATION && entry->relkind != RELKIND_MATVIEW) return;
   if (IS_DUMMY_REL(rel)) return;
   Relation relation = table_open(entry->relid, NoLock);

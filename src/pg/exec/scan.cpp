@@ -4,6 +4,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/exec/cost.hpp"
+#include "pg/exec/join_scan.hpp"
 #include "pg/exec/scan_state.hpp"
 #include "pg/exec/vector_filter.hpp"
 
@@ -63,19 +64,40 @@ Plan *PlanScan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *targe
 
 const CustomPathMethods kPathMethods = {"TsextScan", PlanScan, nullptr};
 
-/// A scan whose batches and rows cost `run` in one process, shared by `workers` and the leader.
-Path *MakeScanPath(RelOptInfo *rel, Cost startup, Cost run, int workers) {
+/// What a scan costs in one process. parameters: what a nested loop gives it, or nullptr.
+struct ScanRun {
+  Cost startup, run;
+  double segments_met;
+};
+
+ScanRun CostOfScan(PlannerInfo *root, RelOptInfo *rel, const ParamPathInfo *parameters) {
+  List *clauses = rel->baserestrictinfo;
+  if (parameters != nullptr) clauses = list_concat_copy(clauses, parameters->ppi_clauses);
+  List *filters;
+  List *row_filters;
+  SplitClauses(root, rel, clauses, &filters, &row_filters);
+  const ScanWork work =
+      EstimateScanWork(root, rel, clauses, filters, CountColumns(rel, row_filters));
+  const ScanCost cost = EstimateScanCost(root, rel, work);
+  return {cost.startup + (enable_seqscan ? 0 : disable_cost),
+          cost.cold + cost.hot + CostOfRows(root, rel, cost.rows, row_filters), cost.segments_met};
+}
+
+/// A scan shared by `workers` and the leader.
+Path *MakeScanPath(RelOptInfo *rel, const ScanRun &cost, ParamPathInfo *parameters, int workers) {
   CustomPath *path = makeNode(CustomPath);
   path->path.pathtype = T_CustomScan;
   path->path.parent = rel;
   path->path.pathtarget = rel->reltarget;
+  path->path.param_info = parameters;
   path->path.parallel_aware = workers > 0;
   path->path.parallel_safe = rel->consider_parallel;
   path->path.parallel_workers = workers;
   const double divisor = workers > 0 ? ParallelDivisor(workers) : 1;
-  path->path.rows = clamp_row_est(rel->rows / divisor);
-  path->path.startup_cost = startup;
-  path->path.total_cost = startup + run / divisor;
+  const double rows = parameters != nullptr ? parameters->ppi_rows : rel->rows;
+  path->path.rows = clamp_row_est(rows / divisor);
+  path->path.startup_cost = cost.startup;
+  path->path.total_cost = cost.startup + cost.run / divisor;
   // Not backwards: where a cursor wants that, the planner keeps the rows.
   path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
   path->methods = &kPathMethods;
@@ -115,17 +137,15 @@ void AddScanPaths(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *entry) {
   if (LocksRows(root) || rel->lateral_relids != nullptr) return;
   if (UsesSystemColumns(UsedAttributes(rel->relid, ExpressionsOf(rel)))) return;
 
-  List *filters;
-  List *row_filters;
-  SplitClauses(root, rel, rel->baserestrictinfo, &filters, &row_filters);
-  const ScanWork work =
-      EstimateScanWork(root, rel, rel->baserestrictinfo, filters, CountColumns(rel, row_filters));
-  const ScanCost cost = EstimateScanCost(root, rel, work);
-  const Cost run = cost.cold + cost.hot + CostOfRows(root, rel, cost.rows, row_filters);
-  const Cost startup = cost.startup + (enable_seqscan ? 0 : disable_cost);
-  add_path(rel, MakeScanPath(rel, startup, run, 0));
-  const int workers = ScanWorkers(rel, run, cost.segments_met);
-  if (workers > 0) add_partial_path(rel, MakeScanPath(rel, startup, run, workers));
+  const ScanRun cost = CostOfScan(root, rel, nullptr);
+  add_path(rel, MakeScanPath(rel, cost, nullptr, 0));
+  const int workers = ScanWorkers(rel, cost.run, cost.segments_met);
+  if (workers > 0) add_partial_path(rel, MakeScanPath(rel, cost, nullptr, workers));
+  ListCell *cell;
+  foreach (cell, FindPruningJoins(root, rel)) {
+    auto *parameters = static_cast<ParamPathInfo *>(lfirst(cell));
+    add_path(rel, MakeScanPath(rel, CostOfScan(root, rel, parameters), parameters, 0));
+  }
 }
 
 bool IsScanPlan(const Plan *plan) {
