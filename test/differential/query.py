@@ -1,6 +1,6 @@
 """Random queries on a heap table h and its tsext twin t: both must answer alike, or fail with the same SQLSTATE.
 
-    query.py [--seed N] [--seconds N] [--queries N] [--database NAME] [--keep-going] [--errors] [--nodes]
+    query.py [--seed N] [--seconds N] [--queries N] [--database NAME] [--keep-going] [--large] [--errors] [--nodes]
 
 A round is one seed: tables as query_data.py makes them, then QUERIES_A_ROUND queries of query_text.py. The heap is read with plain
 settings, t with random ones: our nodes on and off, forced parallel plans, prepared statements with generic plans, cursors, every
@@ -21,7 +21,7 @@ NODE = re.compile(r"^(?: *->  )?(?:Parallel )?(?:Custom Scan \((\w+)\)|((?:[A-Z]
 EXACT = decimal.Context(prec=2000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 PARALLEL = {"max_parallel_workers_per_gather": "2", "parallel_setup_cost": "0", "parallel_tuple_cost": "0", "min_parallel_table_scan_size": "0"}
 OTHER = {"enable_hashagg": "off", "enable_sort": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_nestloop": "off", "enable_memoize": "off", "enable_material": "off",
-         "work_mem": "64kB", "enable_partitionwise_aggregate": "on", "enable_incremental_sort": "off", "enable_seqscan": "off", "enable_indexscan": "off", "enable_bitmapscan": "off", "random_page_cost": "0.01",
+         "enable_partitionwise_aggregate": "on", "enable_incremental_sort": "off", "enable_seqscan": "off", "enable_indexscan": "off", "enable_bitmapscan": "off", "random_page_cost": "0.01",
          "parallel_leader_participation": "off"}
 
 
@@ -88,6 +88,8 @@ class Settings:
             self.values["tsext.simd"] = r.choice(levels)
         if r.random() < 0.25:
             self.values |= PARALLEL
+        if r.random() < 0.15:
+            self.values["work_mem"] = "64kB"
         if indexed and r.random() < 0.5:
             self.values["enable_seqscan"] = "off"
         for name in r.sample(sorted(OTHER), r.choice([0, 0, 0, 1, 2])):
@@ -270,9 +272,9 @@ def script(tables, rows, query, settings):
 
 # ---- rounds
 
-def play(runner, seed, count, errors, nodes):
+def play(runner, seed, count, errors, nodes, large):
     """One seed. errors, nodes: counters; nodes may be None. -> (queries run, failures, tables)"""
-    tables = Tables(seed)
+    tables = Tables(seed, large)
     runner.build(tables.statements(tables.rows), tables)
     r = random.Random(seed * 7919 + 1)
     writer, failed, done = Writer(tables, r), [], 0
@@ -312,6 +314,7 @@ def main():
     parser.add_argument("--queries", type=int)
     parser.add_argument("--database", default="differential_query")
     parser.add_argument("--keep-going", action="store_true", help="go on after a failed round")
+    parser.add_argument("--large", action="store_true", help="twenty times the rows: several segments a chunk")
     parser.add_argument("--errors", action="store_true", help="tell at the end which errors both sides raised")
     parser.add_argument("--nodes", action="store_true", help="tell at the end in how many of t's plans each kind of node was")
     arguments = parser.parse_args()
@@ -327,7 +330,7 @@ def main():
         number += 1
         count = QUERIES_A_ROUND if arguments.queries is None else min(QUERIES_A_ROUND, arguments.queries - total)
         before = sum(errors.values())
-        done, failed, tables = play(runner, seed, count, errors, nodes)
+        done, failed, tables = play(runner, seed, count, errors, nodes, arguments.large)
         total += done
         told = f"seed {seed}: {done} queries on {len(tables.rows)} rows ({tables.state}), {sum(errors.values()) - before} of them errors"
         print(f"{'not ' if failed else ''}ok {number} - {told}", flush=True)

@@ -108,7 +108,7 @@ class Column:
 class Tables:
     """What a round's tables look like and how they are filled; build() makes them, of all rows or of some."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, large=False):
         r = self.random = random.Random(seed)
         self.time_type = r.choice(["timestamptz"] * 4 + ["timestamp", "timestamp", "date", "bigint", "int4"])
         self.zone = r.choice(["UTC", "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"])
@@ -120,7 +120,7 @@ class Tables:
         self.series = r.choice([1, 2, 3, 7, 20, 80])
         self.not_null = r.random() < 0.9
         self.make_times()
-        self.make_rows(r.choice([0, 1, 60, 1000, 1024, 1025, 2500, 2500, 2500, 2500, 5000, 5000, 9000, 20000]))
+        self.make_rows((20 if large else 1) * r.choice([0, 1, 60, 1000, 1024, 1025, 2500, 2500, 2500, 2500, 5000, 5000, 9000, 20000]))
         self.plan_batches()
         self.scales = {}
         for column in self.columns:

@@ -502,12 +502,22 @@ class Writer:
     def lateral(self):
         r = self.random
         inner_where = [self.qualified(p).replace("@T@.", "i.") if isinstance(p, str) else "true" for p in self.where() if isinstance(p, str) and "@T@" not in p]
-        link = r.choice([["i.tag = d.tag"], ["i.tag = d.tag", "i.time >= d.lo"], ["i.time >= d.lo", "i.time < d.hi"], ["i.time = d.lo"], ["i.tag IS NOT DISTINCT FROM d.tag", "i.time <= d.hi"]])
-        if r.random() < 0.5:
+        link = r.choice([["i.tag = d.tag"], ["i.tag = d.tag", "i.time >= d.lo"], ["i.time >= d.lo", "i.time < d.hi"], ["i.time = d.lo"], ["i.tag IS NOT DISTINCT FROM d.tag", "i.time <= d.hi"],
+                         ["upper(i.tag) = upper(d.tag)"], ["i.tag LIKE '%' || d.k", "i.time > d.lo"], ["i.tag = ANY (ARRAY[d.tag, 'host_1'])", "i.id > d.weight"], ["i.id % 5 = d.k"]])
+        choice = r.random()
+        if choice < 0.4:
             inner = Query([Item("count(*)"), Item("max(i.id)"), Item("min(i.time)")], "@T@ i", link + inner_where)
+        elif choice < 0.6:
+            key = r.choice(["i.tag", "i.id % 3", "i.time"])
+            inner = Query([Item("count(*)"), Item("sum(i.id)"), Item(key)], "@T@ i", link + inner_where, [key])
         else:
             inner = Query([Item("i.id"), Item("i.tag"), Item("i.time")], "@T@ i", link + inner_where, order=[r.choice(["i.time DESC", "i.time"]), "i.id"], limit=" LIMIT 2", total=True)
-        return Query([Item("d.k"), Item("s.x0"), Item("s.x1"), Item("s.x2")], ["d CROSS JOIN LATERAL (", inner, ") s"] if r.random() < 0.6 else ["d LEFT JOIN LATERAL (", inner, ") s ON true"],
+        if r.random() < 0.2:
+            inner.items = inner.items[:1]
+            inner.limit = " LIMIT 1" if inner.order else inner.limit
+            if not inner.group:
+                return Query([Item("d.k"), Item("s.x0")], ["(SELECT d.k, (", inner, ") AS x0 FROM d) s(k, x0) JOIN d USING (k)"])
+        return Query([Item("d.k")] + [Item(f"s.x{i}") for i in range(len(inner.items))], ["d CROSS JOIN LATERAL (", inner, ") s"] if r.random() < 0.6 else ["d LEFT JOIN LATERAL (", inner, ") s ON true"],
                      where=r.choice([[], ["d.k < 4"]]))
 
     def union(self):
