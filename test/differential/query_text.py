@@ -136,10 +136,10 @@ class Writer:
     def at(self):
         """A time inside the data or near it: on a row, the first or last of what was compacted together, or a unit beside it."""
         r, t = self.random, self.tables
-        known = r.choice(t.rows)[1] if t.rows and r.random() < 0.5 else r.choice(t.borders) if t.borders and r.random() < 0.5 else None
+        known = r.choice(t.borders) if t.borders and r.random() < 0.4 else r.choice(t.rows)[1] if t.rows and r.random() < 0.5 else None
         if not isinstance(known, int):
             known = t.start + r.randint(-2, len(t.rows) // t.series + 2) * t.step
-        return known + r.choice([0, 0, 0, 1, -1, SECOND // t.unit, -SECOND // t.unit]) * t.unit
+        return known + r.choice([0, 0, 0, 1, 1, -1, SECOND // t.unit]) * t.unit
 
     def time(self, at=None, kind=None):
         r = self.random
