@@ -121,13 +121,22 @@ INSERT INTO asked (query) VALUES
   ('SELECT max(m) FROM (SELECT host, max(f8) m FROM {t} GROUP BY host) s'),
   ('SELECT host, (SELECT count(*) FROM {t} i WHERE i.host = o.host AND i.ok) FROM {t} o GROUP BY host'),
   ('SELECT time_bucket(''1 hour'', time) b, max(f8) FROM {t} GROUP BY b ORDER BY b DESC LIMIT 3'),
-  ('SELECT time_bucket(''1 hour'', time) b, max(f8) FROM {t} WHERE time < ''2024-03-31 11:00+00'' GROUP BY b ORDER BY b LIMIT 3');
+  ('SELECT time_bucket(''1 hour'', time) b, max(f8) FROM {t} WHERE time < ''2024-03-31 11:00+00'' GROUP BY b ORDER BY b LIMIT 3'),
+  ('SELECT time_bucket(''10 minutes'', time) b, max(f8), count(*), sum(i4) FROM {t} GROUP BY b ORDER BY b DESC LIMIT 7 OFFSET 3'),
+  ('SELECT time_bucket(''10 minutes'', time) b, min(f8), count(*), last(i2, time) IS NULL FROM {t} WHERE host = ''host_2'' GROUP BY b ORDER BY b LIMIT 20'),
+  ('SELECT time_bucket(''2 hours'', time) b, count(*) FROM {t} WHERE f8 > 500 GROUP BY b HAVING count(*) > 80 ORDER BY b DESC LIMIT 4'),
+  ('SELECT date_bin(''3 hours'', time, ''2024-03-30 01:00+00'') b, avg(i4) FROM {t} WHERE time > ''2024-03-30 11:00+00'' GROUP BY b ORDER BY b LIMIT 5'),
+  ('SELECT time_bucket(''1 day'', time) b, avg(i4) FROM {t} GROUP BY b ORDER BY b DESC LIMIT 100'),
+  ('SELECT time_bucket(''1 minute'', time) b, count(*) FROM {t} GROUP BY b ORDER BY b DESC LIMIT 0'),
+  ('SELECT * FROM (SELECT time_bucket(''4 hours'', time) b, sum(i2) FROM {t} WHERE region = ''eu'' GROUP BY b ORDER BY b DESC LIMIT (SELECT 2)) x');
 
 SELECT id, s.rows, s.differences, s.differences_off FROM asked, same(query) s ORDER BY id;
 SELECT count(*) FILTER (WHERE s.node = 'TsextAggregate') > 40 AS most_are_ours FROM asked, same(query) s;
 EXPLAIN (COSTS OFF) SELECT time_bucket('1 hour', time) b, host, avg(f8), count(*) FROM agg WHERE f4 > 10 GROUP BY 1, 2 HAVING count(*) > 1;
 EXPLAIN (COSTS OFF, FORMAT json) SELECT date_trunc('day', time), upper(region), sum(i4) FILTER (WHERE ok) FROM agg GROUP BY 1, 2;
 EXPLAIN (COSTS OFF) SELECT DISTINCT host FROM agg;
+-- Buckets in order, no sort.
+EXPLAIN (COSTS OFF) SELECT time_bucket('10 minutes', time) b, max(f8) FROM agg GROUP BY b ORDER BY b DESC LIMIT 7;
 -- What is not ours.
 EXPLAIN (COSTS OFF) SELECT host, count(DISTINCT region) FROM agg GROUP BY host;
 SET tsext.enable_aggregate = off;

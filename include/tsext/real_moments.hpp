@@ -26,6 +26,9 @@ struct RealMoments {
   /// One value, not NULL.
   void Add(double value, bool with_squares) noexcept;
 
+  /// `values` finite values whose sum is known, finite too. `squares` is not kept.
+  void AddSum(uint64_t values, double values_sum) noexcept;
+
   /// The sum by IEEE's rules.
   double Sum() const noexcept;
   /// NaN as soon as there is a special value, as PostgreSQL has it.

@@ -39,9 +39,11 @@ void BeginAggregate(CustomScanState *state, EState *estate, int flags) {
       AllocSetContextCreate(estate->es_query_cxt, "TsextAggregate", ALLOCSET_DEFAULT_SIZES);
   const int mode = intVal(linitial(plan->custom_private));
   const int keys = intVal(lsecond(plan->custom_private));
+  const int limit = intVal(lthird(plan->custom_private));
   Enter([&] {
     node->aggregator = New<Aggregator>(node->context, node->child, plan->custom_scan_tlist, keys,
-                                       (mode & kAggregatePartial) != 0, node->context);
+                                       mode, limit, node->context);
+    node->aggregator->UseFooters();
   });
 }
 
@@ -105,6 +107,9 @@ void ExplainAggregate(CustomScanState *state, List *ancestors, ExplainState *exp
       methods = lappend(methods, const_cast<char *>(node->aggregator->key(i).Method()));
     ExplainPropertyList("Grouping", methods, explain);
   }
+  const int mode = intVal(linitial(plan->custom_private));
+  if ((mode & kAggregateNewestFirst) != 0) ExplainPropertyText("Order", "newest first", explain);
+  if ((mode & kAggregateOldestFirst) != 0) ExplainPropertyText("Order", "oldest first", explain);
   if (list_length(items) > keys)
     ExplainPropertyList(
         "Aggregates", Deparse(items, keys, list_length(items), state, ancestors, explain), explain);

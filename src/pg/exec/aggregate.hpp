@@ -21,8 +21,9 @@ namespace tsext::pg {
 /// Chains the planner's hook and registers the node. Called once from _PG_init.
 void InitAggregate();
 
-/// custom_private of the plan: two Integers, these flags and the number of keys; custom_scan_tlist:
-/// the keys, then the Aggrefs. The only child is a TsextScan.
+/// custom_private of the plan: three Integers, these flags, the number of keys, and how many groups
+/// will be asked for at most (0: not known; of ordered ones only). custom_scan_tlist: the keys,
+/// then the Aggrefs. The only child is a TsextScan.
 enum AggregatePlanFlags : int {
   kAggregatePartial = 1,      ///< gives transition values for a final Agg above
   kAggregateNewestFirst = 2,  ///< the only key is a bucket of the time column, groups come in

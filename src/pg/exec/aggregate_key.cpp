@@ -201,6 +201,14 @@ class NumberColumnKey final : public Key {
     }
     runs.Finish(rows);
   }
+  bool TakeFooter(const FooterSource &source, int64_t *word) override {
+    FooterColumn column;
+    if (words_.kind() != WordKind::kInteger || !source.Column(column_, &column) ||
+        !column.has_range || !column.has_null_count || column.nulls != 0)
+      return false;
+    *word = column.min_integer;
+    return column.min_integer == column.max_integer;
+  }
   Datum Value(int64_t word) override { return words_.Value(word); }
   const char *Method() const override { return "column"; }
 
@@ -231,6 +239,19 @@ class BytesColumnKey final : public Key {
     else
       SplitBytes(input);
     MemoryContextSwitchTo(old);
+  }
+  bool TakeFooter(const FooterSource &source, int64_t *word) override {
+    FooterColumn column;
+    if (words_.kind() != WordKind::kBytes || !source.Column(column_, &column) ||
+        column.footer == nullptr || column.nulls != 0 || column.type != PhysicalType::kText)
+      return false;
+    const Statistic &min = column.footer->min;
+    const Statistic &max = column.footer->max;
+    if (!min.valid || !max.valid || min.truncated || max.truncated || min.bytes != max.bytes)
+      return false;
+    *word = words_.OfBytes({reinterpret_cast<const std::byte *>(min.bytes.data()),
+                            static_cast<uint32_t>(min.bytes.size())});
+    return true;
   }
   Datum Value(int64_t word) override { return words_.Value(word); }
   const char *Method() const override { return "dictionary"; }
@@ -328,10 +349,30 @@ class MonotoneKey final : public Key {
     }
     runs.Finish(rows);
   }
+  bool TakeFooter(const FooterSource &source, int64_t *word) override {
+    FooterColumn column;
+    if (!source.Column(monotone_.column, &column) || !column.has_range || !column.has_null_count ||
+        column.nulls != 0)
+      return false;
+    // Both ends are values of rows, so the expression may be evaluated there.
+    const Range first = Find(column.min_integer);
+    *word = first.word;
+    return !first.is_null && first.to >= column.max_integer;
+  }
   Datum Value(int64_t word) override { return words_.Value(word); }
+  void SetBound(BatchOrder order, int64_t bound) override {
+    bound_order_ = order;
+    bound_ = bound;
+  }
   void Rescan() override {
+    bound_order_ = BatchOrder::kAny;
     memo_.Clear();
     has_anchor_ = false;
+  }
+  bool BucketOf(int64_t time, int64_t *start) override {
+    if (!IsFixed(time)) return false;
+    *start = Find(time).word;
+    return true;
   }
   const char *Method() const override { return monotone_.width > 0 ? "buckets" : "search"; }
 
@@ -346,7 +387,16 @@ class MonotoneKey final : public Key {
     const uint32_t count = FindAscendingRuns(values, rows, begins);
     for (uint32_t i = 0; i < count; i++) {
       uint32_t row = begins[i];
-      const uint32_t end = begins[i + 1];
+      uint32_t end = begins[i + 1];
+      // What is not wanted is one run of whatever bucket.
+      if (bound_order_ == BatchOrder::kNewest && IsFixed(values[row]) &&
+          Find(values[row]).word < bound_) {
+        Add(row, Find(values[row]));
+        row = static_cast<uint32_t>(std::lower_bound(values + row, values + end, bound_) - values);
+      } else if (bound_order_ == BatchOrder::kOldest && IsFixed(values[end - 1]) &&
+                 Find(values[end - 1]).word > bound_) {
+        end = FirstOfLast(values, row, end);
+      }
       while (row < end) {
         // Rows that are not selected may hold what the expression does not bear.
         if (selection != nullptr && !selection->IsSelected(row) && !IsFixed(values[row])) {
@@ -362,7 +412,15 @@ class MonotoneKey final : public Key {
         Add(row, range);
         row = next;
       }
+      if (end < begins[i + 1]) Add(end, Find(values[end]));
     }
+  }
+
+  /// The first row of begin .. end - 1, whose values rise, that starts a bucket after bound_.
+  uint32_t FirstOfLast(const int64_t *values, uint32_t begin, uint32_t end) const {
+    int64_t limit;
+    if (__builtin_add_overflow(bound_, monotone_.width, &limit)) return end;
+    return static_cast<uint32_t>(std::lower_bound(values + begin, values + end, limit) - values);
   }
 
   /// The first row of row + 1 .. end - 1 whose value is above `limit`, or `end`. Values rise, that
@@ -466,6 +524,8 @@ class MonotoneKey final : public Key {
   ZoneEra era_;
   int64_t anchor_ = 0;  // the start of some bucket
   bool has_anchor_ = false;
+  BatchOrder bound_order_ = BatchOrder::kAny;
+  int64_t bound_ = 0;
 };
 
 /// Any other expression, row by row; one without columns once a scan.

@@ -7,6 +7,7 @@
 
 #include "tsext/types.hpp"
 
+#include "pg/exec/footer_source.hpp"
 #include "pg/exec/row_expression.hpp"
 
 extern "C" {
@@ -49,10 +50,17 @@ class Key {
   virtual ~Key() = default;
   /// Fills `runs`.
   virtual void Split(const BatchInput &input) = 0;
+  /// Whether all rows of `source`, which pass every filter, have one value of the key: then that.
+  virtual bool TakeFooter(const FooterSource & /*source*/, int64_t * /*word*/) { return false; }
   /// The value that a word stands for; by-reference ones live as long as the node.
   virtual Datum Value(int64_t word) = 0;
   /// The scan starts again, perhaps with other parameters. Words stay what they are.
   virtual void Rescan() {}
+  /// For buckets of one width, once a row has been seen: the start of the one that holds `time`.
+  /// False when that is not known.
+  virtual bool BucketOf(int64_t /*time*/, int64_t * /*start*/) { return false; }
+  /// Rows of buckets that start before `bound` (order kNewest; kOldest: after it) are not wanted.
+  virtual void SetBound(BatchOrder /*order*/, int64_t /*bound*/) {}
   /// How it is split, for EXPLAIN.
   virtual const char *Method() const = 0;
 

@@ -5,6 +5,7 @@
 #include "tsext/real_moments.hpp"
 #include "tsext/slice.hpp"
 
+#include "pg/exec/aggregate.hpp"
 #include "pg/exec/scan.hpp"
 
 extern "C" {
@@ -57,10 +58,14 @@ bool WantsSquares(List *items, int first, int transition) {
 
 }  // namespace
 
-Aggregator::Aggregator(CustomScanState *child, List *items, int key_count, bool is_partial,
+Aggregator::Aggregator(CustomScanState *child, List *items, int key_count, int flags, int limit,
                        MemoryContext context)
     : child_(child),
-      is_partial_(is_partial),
+      is_partial_((flags & kAggregatePartial) != 0),
+      order_((flags & kAggregateNewestFirst) != 0   ? BatchOrder::kNewest
+             : (flags & kAggregateOldestFirst) != 0 ? BatchOrder::kOldest
+                                                    : BatchOrder::kAny),
+      limit_(static_cast<uint32_t>(limit)),
       context_(context),
       batch_memory_(
           AllocSetContextCreate(context, "tsext aggregate batch", ALLOCSET_DEFAULT_SIZES)),
@@ -68,6 +73,9 @@ Aggregator::Aggregator(CustomScanState *child, List *items, int key_count, bool 
       key_count_(key_count),
       output_count_(list_length(items) - key_count),
       groups_(static_cast<uint32_t>(key_count == 0 ? 0 : key_count + 1), &memory_),
+      growing_(&memory_),
+      complete_(&memory_),
+      first_starts_(&memory_),
       pending_(&memory_) {
   MemoryContext old = MemoryContextSwitchTo(context);
   TupleDesc descriptor = RelationGetDescr(child->ss.ss_currentRelation);
@@ -87,6 +95,7 @@ Aggregator::Aggregator(CustomScanState *child, List *items, int key_count, bool 
     AddAggregate(aggregate, i, WantsSquares(items, key_count, aggregate->aggtransno), making);
   }
   CollectRowExpressions();
+  if (HasOrder()) ScanUseOrder(child, order_);
   states_ = New<GroupStates>(context, std::max(state_size_, 1U), &memory_);
   MemoryContextSwitchTo(old);
 }
@@ -153,6 +162,14 @@ void Aggregator::Rescan() {
 
 bool Aggregator::Next(TupleTableSlot *slot) {
   for (;;) {
+    if (HasOrder()) {
+      if (complete_.empty() && !is_exhausted_) Fill();
+      if (complete_.empty()) return false;
+      Store(complete_.back(), slot);
+      complete_.pop_back();
+      counters_.groups++;
+      return true;
+    }
     if (!is_filled_) Fill();
     if (next_group_ < groups_.size()) {
       Store(next_group_++, slot);
@@ -169,7 +186,50 @@ void Aggregator::ClearGroups() {
   groups_.Clear();
   states_->Clear();
   next_group_ = 0;
+  growing_.clear();
+  complete_.clear();
+  first_starts_.clear();
   ReScanExprContext(fake_->curaggcontext);
+}
+
+void Aggregator::UseFooters() {
+  for (int i = 0; i < key_count_; i++)
+    if (keys_[i]->row_expression != nullptr) return;
+  for (int i = 0; i < transition_count_; i++)
+    if (transitions_[i]->filter != nullptr) return;
+  BatchFooterReader reader{};
+  reader.self = this;
+  reader.take_segment = [](void *self, BatchScan *, const SegmentHead &head) {
+    return static_cast<Aggregator *>(self)->TakeFooter({head, FooterSource::kWholeSegment});
+  };
+  reader.take_vector = [](void *self, BatchScan *, const SegmentHead &head, uint32_t vector) {
+    return static_cast<Aggregator *>(self)->TakeFooter({head, static_cast<int>(vector)});
+  };
+  ScanUseFooters(child_, reader);
+}
+
+/// Takes all rows of a segment or vector into account; false when footers do not tell enough.
+bool Aggregator::TakeFooter(const FooterSource &source) {
+  for (int i = 0; i < transition_count_; i++)
+    if (!transitions_[i]->TakeFooter(source, nullptr)) return false;
+  int64_t words[kMaxKeys + 1];
+  for (int i = 0; i < key_count_; i++)
+    if (!keys_[i]->TakeFooter(source, &words[i])) return false;
+  words[key_count_] = 0;
+  if (!IsOfPass(words) || IsBeyondLimit(words[0])) return true;
+  const uint32_t size = groups_.size();
+  const uint32_t group = groups_.Find(words);
+  if (groups_.size() != size) AddGroup();
+  for (int i = 0; i < transition_count_; i++)
+    transitions_[i]->TakeFooter(source, states_->At(group) + transitions_[i]->offset);
+  return true;
+}
+
+/// Whether a group belongs to the partition of this pass.
+bool Aggregator::IsOfPass(const int64_t *words) const {
+  if (partition_.bits == 0) return true;
+  const uint64_t mask = (uint64_t{1} << partition_.bits) - 1;
+  return (GroupTable::Hash(words, groups_.words()) & mask) == partition_.prefix;
 }
 
 /// Takes in batches to the end of the input, or until a partial aggregation should give out what it
@@ -189,15 +249,67 @@ void Aggregator::Fill() {
     Consume(batch, ScanBatches(child_));
     counters_.memory_bytes =
         std::max(counters_.memory_bytes, groups_.memory_bytes() + states_->memory_bytes());
+    if (HasOrder()) {
+      CollectComplete(ScanBatches(child_));
+      if (!complete_.empty()) return;
+      continue;
+    }
     if (!IsFull()) continue;
     if (is_partial_) return;
     Split();
   }
   is_exhausted_ = true;
+  if (HasOrder()) CollectComplete(nullptr);
   if (key_count_ == 0 && groups_.size() == 0) {
     groups_.Find(nullptr);
     AddGroup();
   }
+}
+
+/// Whether group `a` is given out before `b`.
+bool Aggregator::ComesBefore(uint32_t a, uint32_t b) const {
+  const int64_t start_a = *groups_.Key(a);
+  const int64_t start_b = *groups_.Key(b);
+  return order_ == BatchOrder::kNewest ? start_a > start_b : start_a < start_b;
+}
+
+/// Every bucket is given out, so that only the first `limit_` of those there are matter: the later
+/// ones' rows are passed by.
+void Aggregator::NoteBucket(int64_t start) {
+  const auto is_first = [this](int64_t a, int64_t b) {
+    return order_ == BatchOrder::kNewest ? a > b : a < b;
+  };
+  if (first_starts_.size() == limit_) first_starts_.pop_back();
+  first_starts_.insert(
+      std::upper_bound(first_starts_.begin(), first_starts_.end(), start, is_first), start);
+  if (first_starts_.size() == limit_) keys_[0]->SetBound(order_, first_starts_.back());
+}
+
+bool Aggregator::IsBeyondLimit(int64_t start) const {
+  if (limit_ == 0 || first_starts_.size() < limit_) return false;
+  return order_ == BatchOrder::kNewest ? start < first_starts_.back()
+                                       : start > first_starts_.back();
+}
+
+/// Moves the groups that no row to come belongs to from growing_ to complete_, sorted. scan:
+/// nullptr when there are no more rows.
+void Aggregator::CollectComplete(const BatchScan *scan) {
+  int64_t start = 0;
+  if (scan != nullptr && !keys_[0]->BucketOf(BatchScanTimeLeft(scan), &start)) return;
+  const auto is_complete = [&](uint32_t group) {
+    const int64_t own = *groups_.Key(group);
+    return scan == nullptr || (order_ == BatchOrder::kNewest ? own > start : own < start);
+  };
+  size_t kept = 0;
+  for (const uint32_t group : growing_) {
+    if (is_complete(group))
+      complete_.push_back(group);
+    else
+      growing_[kept++] = group;
+  }
+  growing_.resize(kept);
+  std::sort(complete_.begin(), complete_.end(),
+            [this](uint32_t a, uint32_t b) { return ComesBefore(b, a); });
 }
 
 bool Aggregator::IsFull() const {
@@ -274,10 +386,7 @@ uint32_t Aggregator::FindGroups(const BatchInput &input) {
         selection == nullptr ? end - begin : CountRows({begin, end, selection});
     if (selected == 0) continue;
     words[keys] = null_bits;
-    if (partition_.bits > 0) {
-      const uint64_t mask = (uint64_t{1} << partition_.bits) - 1;
-      if ((GroupTable::Hash(words, groups_.words()) & mask) != partition_.prefix) continue;
-    }
+    if (!IsOfPass(words) || IsBeyondLimit(words[0])) continue;
     const uint32_t size = groups_.size();
     const uint32_t group = groups_.Find(words);
     if (groups_.size() != size) AddGroup();
@@ -292,6 +401,9 @@ void Aggregator::AddGroup() {
   std::byte *state = states_->At(groups_.size() - 1);
   for (int i = 0; i < transition_count_; i++)
     transitions_[i]->Start(state + transitions_[i]->offset);
+  if (!HasOrder()) return;
+  growing_.push_back(groups_.size() - 1);
+  if (limit_ > 0) NoteBucket(*groups_.Key(groups_.size() - 1));
 }
 
 void Aggregator::Advance(const BatchInput &input, uint32_t run_count) {

@@ -37,13 +37,16 @@ struct AggregateOutput {
 /// they own nothing.
 class Aggregator {
  public:
-  /// items: keys, then Aggrefs, as TargetEntries. is_partial: gives transition values.
-  Aggregator(CustomScanState *child, List *items, int key_count, bool is_partial,
+  /// items: keys, then Aggrefs, as TargetEntries. flags: AggregatePlanFlags. limit: groups that
+  /// will be asked for at most, 0: not known.
+  Aggregator(CustomScanState *child, List *items, int key_count, int flags, int limit,
              MemoryContext context);
 
   /// Stores the next group in `slot`, whose columns are the items; false at the end. By-reference
   /// values live in the current memory context, or until the group after.
   bool Next(TupleTableSlot *slot);
+  /// Takes what it can from the footers of the child's segments. Before the first batch.
+  void UseFooters();
   /// The child has been reset: starts again.
   void Rescan();
 
@@ -67,8 +70,15 @@ class Aggregator {
   void Consume(const Batch &batch, BatchScan *scan);
   uint32_t FindGroups(const BatchInput &input);
   void AddGroup();
+  bool TakeFooter(const FooterSource &source);
+  bool IsOfPass(const int64_t *words) const;
   void Advance(const BatchInput &input, uint32_t run_count);
   bool IsFull() const;
+  bool HasOrder() const { return order_ != BatchOrder::kAny; }
+  bool ComesBefore(uint32_t a, uint32_t b) const;
+  void CollectComplete(const BatchScan *scan);
+  void NoteBucket(int64_t start);
+  bool IsBeyondLimit(int64_t start) const;
   void ClearGroups();
   void Split();
   bool StartNextPass();
@@ -77,6 +87,8 @@ class Aggregator {
 
   CustomScanState *child_;
   bool is_partial_;
+  BatchOrder order_;  // buckets of time come out in it, unless it is kAny
+  uint32_t limit_;    // of them, or 0
   MemoryContext context_;
   MemoryContext batch_memory_;
   ContextResource memory_;
@@ -105,6 +117,11 @@ class Aggregator {
   bool is_filled_ = false;
   bool is_exhausted_ = false;
   uint32_t next_group_ = 0;
+  // In an order of time: groups that may still grow, and those to be given out, first ones last.
+  std::pmr::vector<uint32_t> growing_;
+  std::pmr::vector<uint32_t> complete_;
+  // With a limit: the starts of the first so many buckets, the first one first.
+  std::pmr::vector<int64_t> first_starts_;
   Partition partition_{0, 0};
   std::pmr::vector<Partition> pending_;
   AggregateCounters counters_{};

@@ -123,6 +123,26 @@ bool IsPositive(Node *node) {
   }
 }
 
+double ConstantNumber(Node *node) {
+  if (!IsA(node, Const)) return 0;
+  const auto *constant = reinterpret_cast<Const *>(node);
+  if (constant->constisnull) return 0;
+  switch (constant->consttype) {
+    case INT2OID:
+      return DatumGetInt16(constant->constvalue);
+    case INT4OID:
+      return DatumGetInt32(constant->constvalue);
+    case INT8OID:
+      return static_cast<double>(DatumGetInt64(constant->constvalue));
+    case FLOAT8OID:
+      return DatumGetFloat8(constant->constvalue);
+    case NUMERICOID:
+      return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, constant->constvalue));
+    default:
+      return 0;
+  }
+}
+
 char *ConstantText(Node *node) {
   if (!IsA(node, Const)) return nullptr;
   const auto *constant = reinterpret_cast<Const *>(node);
@@ -192,12 +212,12 @@ class Recognizer {
     List *arguments;
     if (!SplitCall(expression, &function, &arguments)) return false;
     bool has_zone;
-    if (IsTimeBucket(function, &has_zone)) return RisesWith(arguments, 1, Others::kAny);
+    if (IsTimeBucket(function, &has_zone))
+      return RisesWith(arguments, 1, Others::kAny) && NoteWidth(function, arguments);
     for (const Rule &rule : kRules) {
       if (rule.function != function) continue;
-      if (rule.rising >= 0) return RisesWith(arguments, rule.rising, rule.others);
-      const bool is_left = !IsA(linitial(arguments), Const);
-      return RisesWith(arguments, is_left ? 0 : 1, rule.others);
+      const int rising = rule.rising >= 0 ? rule.rising : IsA(linitial(arguments), Const) ? 1 : 0;
+      return RisesWith(arguments, rising, rule.others) && NoteWidth(function, arguments);
     }
     return false;
   }
@@ -229,6 +249,76 @@ class Recognizer {
     return Rises(inner);
   }
 
+  /// Days or seconds in the column's units.
+  double Days(double days) const {
+    return result_->column_type == DATEOID ? days : days * USECS_PER_DAY;
+  }
+
+  /// Keeps typical_width; called from the inside out. Always true.
+  bool NoteWidth(Oid function, List *arguments) {
+    double width = 0;
+    switch (function) {
+      case F_DATE_TRUNC_TEXT_TIMESTAMP:
+      case F_DATE_TRUNC_TEXT_TIMESTAMPTZ:
+      case F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT:
+        width = UnitWidth(static_cast<Node *>(linitial(arguments)));
+        break;
+      case F_DATE_TIMESTAMP:
+      case F_DATE_TIMESTAMPTZ:
+        width = Days(1);
+        break;
+      case F_EXTRACT_TEXT_TIMESTAMP:
+      case F_EXTRACT_TEXT_TIMESTAMPTZ:
+      case F_EXTRACT_TEXT_DATE:
+      case F_DATE_PART_TEXT_TIMESTAMP:
+      case F_DATE_PART_TEXT_TIMESTAMPTZ:
+        unit_ = Days(1.0 / SECS_PER_DAY);
+        break;
+      case F_NUMERIC_DIV:
+      case F_FLOAT8DIV:
+      case F_INT4DIV:
+      case F_INT8DIV:
+      case F_INT84DIV:
+      case F_INT48DIV:
+        width = unit_ * ConstantNumber(static_cast<Node *>(lsecond(arguments)));
+        break;
+      default: {
+        const auto *first = static_cast<Node *>(linitial(arguments));
+        if (!IsA(first, Const) || reinterpret_cast<const Const *>(first)->constisnull) break;
+        const auto *constant = reinterpret_cast<const Const *>(first);
+        bool has_zone;
+        if (constant->consttype == INTERVALOID) {
+          const Interval *interval = DatumGetIntervalP(constant->constvalue);
+          width = Days(interval->month * 30.4 + interval->day +
+                       static_cast<double>(interval->time) / USECS_PER_DAY);
+        } else if (IsTimeBucket(function, &has_zone)) {
+          width = ConstantNumber(static_cast<Node *>(linitial(arguments)));
+        }
+      }
+    }
+    result_->typical_width = std::max(result_->typical_width, width);
+    return true;
+  }
+
+  double UnitWidth(Node *node) const {
+    static constexpr struct {
+      const char *name;
+      double days;
+    } units[] = {{"second", 1.0 / 86400},
+                 {"minute", 1.0 / 1440},
+                 {"hour", 1.0 / 24},
+                 {"day", 1},
+                 {"week", 7},
+                 {"month", 30.4},
+                 {"quarter", 91},
+                 {"year", 365}};
+    const char *name = ConstantText(node);
+    if (name == nullptr) return 0;
+    for (const auto &unit : units)
+      if (pg_strncasecmp(name, unit.name, strlen(unit.name)) == 0) return Days(unit.days);
+    return 0;
+  }
+
   /// Abbreviations have rules of their own; full names have a slash, or are UTC.
   static pg_tz *NamedZone(Node *node) {
     char *name = ConstantText(node);
@@ -246,6 +336,7 @@ class Recognizer {
   }
 
   Monotone *result_;
+  double unit_ = 1;  // what one is worth in the column's units, after extract(epoch …)
 };
 
 int64_t IntervalWidth(const Const *constant) {

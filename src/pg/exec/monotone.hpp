@@ -27,6 +27,8 @@ struct Monotone {
   /// not known to be.
   int64_t width;
   int64_t least;  ///< of values for which `width` holds
+  /// About how far apart results begin, in the column's units, for estimates; 0: not known.
+  double typical_width;
 };
 
 /// Whether `expression` is of that kind. It has columns of one table only.

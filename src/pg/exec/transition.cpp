@@ -70,6 +70,10 @@ class CountRowsTransition final : public Transition {
       At<int64_t>(states.At(run.group) + offset) +=
           is_filtered ? CountRows(SliceOf(run, selection)) : run.rows;
   }
+  bool TakeFooter(const FooterSource &source, std::byte *state) override {
+    if (state != nullptr) At<int64_t>(state) += source.rows();
+    return true;
+  }
   Datum Value(const std::byte *state, bool *is_null) override {
     *is_null = false;
     return Int64GetDatum(At<int64_t>(state));
@@ -101,6 +105,12 @@ class CountTransition final : public Transition {
       At<int64_t>(states.At(run.group) + offset) += count;
     }
   }
+  bool TakeFooter(const FooterSource &source, std::byte *state) override {
+    FooterColumn column;
+    if (column_ == 0 || !source.Column(column_, &column) || !column.has_null_count) return false;
+    if (state != nullptr) At<int64_t>(state) += source.rows() - static_cast<int64_t>(column.nulls);
+    return true;
+  }
   Datum Value(const std::byte *state, bool *is_null) override {
     *is_null = false;
     return Int64GetDatum(At<int64_t>(state));
@@ -125,6 +135,12 @@ class NumberTransition : public Transition {
   }
 
  protected:
+  /// What footers say of the argument; false when nothing.
+  bool FooterOf(const FooterSource &source, FooterColumn *column) const {
+    return argument_.column != 0 && source.Column(argument_.column, column) &&
+           column->type == argument_.type.type;
+  }
+
   VectorArgument argument_{};
 };
 
@@ -175,6 +191,19 @@ class IntegerSumTransition final : public NumberTransition {
           state.squares += static_cast<__int128>(vector.integers[row]) * vector.integers[row];
       });
     }
+  }
+  bool TakeFooter(const FooterSource &source, std::byte *state) override {
+    FooterColumn column;
+    if (kind_ == TransitionKind::kIntegerMoments || !FooterOf(source, &column) ||
+        !column.has_null_count)
+      return false;
+    if (column.nulls == source.rows()) return true;
+    if (!column.has_sum) return false;
+    if (state == nullptr) return true;
+    auto &sum = At<IntegerSumState>(state);
+    sum.count += source.rows() - static_cast<int64_t>(column.nulls);
+    sum.sum += column.integer_sum;
+    return true;
   }
   Datum Value(const std::byte *state, bool *is_null) override {
     const auto &sum = At<IntegerSumState>(state);
@@ -234,6 +263,14 @@ class RealTransition final : public NumberTransition {
       });
     }
   }
+  bool TakeFooter(const FooterSource &source, std::byte *state) override {
+    FooterColumn column;
+    if (with_squares_ || !FooterOf(source, &column) || !column.has_null_count) return false;
+    const uint64_t count = source.rows() - column.nulls;
+    if (count > 0 && !column.has_sum) return false;
+    if (state != nullptr && count > 0) At<RealMoments>(state).AddSum(count, column.real_sum);
+    return true;
+  }
   Datum Value(const std::byte *state, bool *is_null) override {
     const auto &moments = At<RealMoments>(state);
     if (moments.HasOverflown(with_squares_)) float_overflow_error();
@@ -285,6 +322,18 @@ class ExtremeTransition final : public NumberTransition {
              At<State>(states.At(run.group) + offset));
       }
     }
+  }
+  bool TakeFooter(const FooterSource &source, std::byte *state) override {
+    FooterColumn column;
+    if (!FooterOf(source, &column)) return false;
+    const bool is_all_null = column.has_null_count && column.nulls == source.rows();
+    if (!column.has_range && !is_all_null) return false;
+    if (state == nullptr || is_all_null) return true;
+    if constexpr (std::is_same_v<Number, double>)
+      Take(1, is_least ? column.min_real : column.max_real, At<State>(state));
+    else
+      Take(1, is_least ? column.min_integer : column.max_integer, At<State>(state));
+    return true;
   }
   Datum Value(const std::byte *state, bool *is_null) override {
     const auto &extreme = At<State>(state);
@@ -351,6 +400,21 @@ class FirstLastTransition final : public Transition {
       Take(input, FindRow(times, slice, time), time, state);
     }
   }
+  bool TakeFooter(const FooterSource &source, std::byte *state) override {
+    FooterColumn column;
+    FooterColumn times;
+    if (source.time_attribute() != time_ || !value_.type.by_value ||
+        !source.Column(value_.column, &column) || column.type != value_.type.type ||
+        !column.has_ends || !source.Column(time_, &times) || !times.has_null_count ||
+        times.nulls != 0)
+      return false;
+    if (state == nullptr) return true;
+    auto &extreme = At<FirstLastState>(state);
+    const int64_t time = is_first ? column.first_time : column.last_time;
+    if (extreme.has_time && !(is_first ? time < extreme.time : time > extreme.time)) return true;
+    extreme = {time, EndValue(column), true, false};
+    return true;
+  }
   Datum Value(const std::byte *state, bool *is_null) override {
     const auto &extreme = At<FirstLastState>(state);
     *is_null = !extreme.has_time || extreme.value_is_null;
@@ -397,6 +461,12 @@ class FirstLastTransition final : public Transition {
     }
     while (!has_time(row)) row++;
     return row;
+  }
+  Datum EndValue(const FooterColumn &column) const {
+    const double real = is_first ? column.first_real : column.last_real;
+    if (value_.type.type == PhysicalType::kFloat32) return Float4GetDatum(static_cast<float>(real));
+    if (value_.type.type == PhysicalType::kFloat64) return Float8GetDatum(real);
+    return IntegerToDatum(is_first ? column.first_integer : column.last_integer, value_.type);
   }
   void Take(const BatchInput &input, uint32_t row, int64_t time, FirstLastState &state) {
     bool is_null;

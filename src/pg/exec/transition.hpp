@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "pg/exec/aggregate_function.hpp"
+#include "pg/exec/footer_source.hpp"
 #include "pg/exec/row_expression.hpp"
 
 extern "C" {
@@ -63,6 +64,9 @@ class Transition {
   /// selection: of the batch and the FILTER, nullptr when it is every row.
   virtual void Advance(const BatchInput &input, std::span<const GroupRun> runs,
                        const Selection *selection, GroupStates &states) = 0;
+  /// Advances `state` by all rows of `source`, which are of its group; nullptr: only tells whether
+  /// that can be done. Called without a FILTER only.
+  virtual bool TakeFooter(const FooterSource & /*source*/, std::byte * /*state*/) { return false; }
   /// The state as PostgreSQL's transition value, in the current memory context.
   virtual Datum Value(const std::byte *state, bool *is_null) = 0;
   /// The state as its serialize function gives it. For internal types.
