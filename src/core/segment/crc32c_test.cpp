@@ -59,5 +59,20 @@ TEST(Crc32c, EveryLengthOffsetAndSplit) {
   }
 }
 
+// Long ones are worked on in three stretches at once.
+TEST(Crc32c, LongInputs) {
+  std::vector<std::byte> bytes(20000);
+  uint32_t state = 7;
+  for (std::byte &byte : bytes)
+    byte = static_cast<std::byte>((state = state * 1664525 + 1013904223) >> 24);
+  for (const size_t length : {1023, 3071, 3072, 3073, 3080, 6143, 6144, 9999, 19999}) {
+    const ByteSpan part = ByteSpan(bytes).subspan(1, length);
+    const uint32_t expected = Plain(part, 0);
+    EXPECT_EQ(Crc32cByTable(part, 0), expected) << length;
+    EXPECT_EQ(Crc32c(part), expected) << length;
+    EXPECT_EQ(Crc32c(part.subspan(length / 2), Crc32c(part.first(length / 2))), expected) << length;
+  }
+}
+
 }  // namespace
 }  // namespace tsext
