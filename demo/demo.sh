@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job on real data: a private server, two tables, their size against a heap, some questions.
+# The main job on real data: a private server, two tables, their size against a heap, some questions, lines from the network.
 #
 #   demo/demo.sh start    installs missing packages, builds, starts the server, loads, prints (make demo; can be run again)
 #   demo/demo.sh stop     stops the server and removes its files (make demo-stop)
@@ -17,7 +17,7 @@ start) ;;
 *) sed -n '2,5p' "$0"; exit 2 ;;
 esac
 
-test/install_packages.sh build
+test/install_packages.sh build demo
 echo "building (a few minutes the first time) …"
 if command -v ccache >/dev/null; then cxx="ccache g++"; else cxx=g++; fi
 mkdir -p build
@@ -28,6 +28,9 @@ eval "$(test/server.sh env demo)"
 bin=$(dirname "$(command -v /usr/lib/postgresql/15/bin/psql || command -v psql)")
 query() { "$bin/psql" -X -q -v ON_ERROR_STOP=1 "$@"; }
 export PGDATABASE=postgres
+# The listeners of an earlier demo leave its database first.
+for setting in udp_listen http_listen; do query -c "ALTER SYSTEM RESET tsext.$setting"; done
+query -c 'SELECT pg_reload_conf()' >/dev/null
 query -c 'DROP DATABASE IF EXISTS demo WITH (FORCE)' -c 'CREATE DATABASE demo' 2>/dev/null
 export PGDATABASE=demo
 echo "loading demo/data: air quality of Beijing (CC BY 4.0), Numenta's sensor readings (MIT) …"
@@ -50,6 +53,43 @@ for table in air_quality sensors; do
   [ "$differing" = 0 ] || { echo "$differing rows of $table differ from the heap's"; exit 1; }
 done
 echo "All answers and every row equal those of a heap table."
+
+# Lines from the network. InfluxDB's ports where they are free, others where they are not.
+free_port() {   # free_port TYPE PORT
+  python3 - "$@" <<'PYTHON'
+import socket, sys
+kind = getattr(socket, "SOCK_" + sys.argv[1])
+for port in (int(sys.argv[2]), 0):
+    try:
+        s = socket.socket(socket.AF_INET, kind)
+        s.bind(("127.0.0.1", port))
+        print(s.getsockname()[1])
+        break
+    except OSError:
+        pass
+PYTHON
+}
+udp=$(free_port DGRAM 8089) http=$(free_port STREAM 8086)
+query -c "DO \$\$BEGIN CREATE ROLE demo_lines LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END\$\$" -c 'GRANT CREATE ON SCHEMA public TO demo_lines'
+for setting in "listen_database = 'demo'" "listen_role = 'demo_lines'" "udp_listen = '127.0.0.1:$udp'" "http_listen = '127.0.0.1:$http'"; do
+  query -c "ALTER SYSTEM SET tsext.$setting"
+done
+query -c 'SELECT pg_reload_conf()' >/dev/null
+for ((i = 0; i < 150; i++)); do
+  if [ "$(query -At -c 'SELECT count(address) FROM tsext.listener_stats')" = 2 ]; then break; fi
+  sleep 0.2
+done
+echo
+echo 'Lines of InfluxDB'"'"'s protocol from the network:'
+run() { echo "    $1"; eval "$1"; }
+run "echo \"test,host=server,region=us-east1 value=0.80 1234567890000000000\" | nc -u -w1 127.0.0.1 $udp"
+run "curl -sS -f -X POST 'http://127.0.0.1:$http/write?precision=s' --data-binary 'weather,station=north temperature=21.5 1700000000'"
+for ((i = 0; i < 50; i++)); do
+  if [ "$(query -At -c "SELECT to_regclass('test') IS NOT NULL")" = t ]; then break; fi
+  sleep 0.1
+done
+query -P footer=off -c 'TABLE test' -c 'TABLE weather'
+run "curl -sS -f -X POST -d 'q=SELECT * from test' localhost:$http/query"
 echo
 echo "Connect:  $bin/psql -h 127.0.0.1 -p $PGPORT -U postgres demo"
 echo "     or:  $bin/psql -h $PGHOST -p $PGPORT -U postgres demo"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and only those; needs root or sudo when there are any.
 #
-#   test/install_packages.sh [build] [test] [clients] [bench]      default: build
+#   test/install_packages.sh [build] [test] [clients] [demo] [bench]      default: build
 #
 # No PostgreSQL cluster is created and no service is started: the tests and the demo make their own under build/.
 set -euo pipefail
@@ -9,6 +9,7 @@ build=(make g++ postgresql-15 postgresql-server-dev-15 libzstd-dev libmicrohttpd
 test=("${build[@]}" clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev cmake libgtest-dev
       libbenchmark-dev libipc-run-perl perl python3 util-linux)
 clients=("${build[@]}" collectd-core influxdb-client python3 python3-influxdb python3-psycopg python3-psycopg2)
+demo=("${build[@]}" curl netcat-openbsd python3)
 bench=("${build[@]}" cmake libbenchmark-dev libgtest-dev python3 influxdb)
 
 wanted=()
@@ -19,6 +20,7 @@ for group in "${@:-build}"; do
     clients)
       wanted+=("${clients[@]}")
       command -v npm >/dev/null || wanted+=(nodejs npm) ;;
+    demo) wanted+=("${demo[@]}") ;;
     bench)
       wanted+=("${bench[@]}")
       command -v npm >/dev/null || wanted+=(nodejs npm) ;;   # another node brings its own npm
