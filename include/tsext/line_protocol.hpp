@@ -32,11 +32,15 @@ enum class TimePrecision : uint8_t {
 /// The greatest multiple of the precision that is not after `time_ns`; kept in int64's range.
 [[nodiscard]] int64_t TruncateTime(int64_t time_ns, TimePrecision precision) noexcept;
 
+/// Tags of a line at most, and fields: far more than a table's columns. It bounds a reader's
+/// memory.
+inline constexpr size_t kMostLineParts = 4096;
+
 /// Why a line is no point.
 enum class LineError : uint8_t {
   kNone = 0,
   kSyntax,        ///< not of the form above, or a control character outside a string
-  kRange,         ///< a number or time that its type cannot hold
+  kRange,         ///< a number or time that its type cannot hold; too many tags or fields
   kEncoding,      ///< not UTF-8, or NUL
   kDuplicateTag,  ///< one tag key twice
   kReserved,      ///< a tag or field named "time"

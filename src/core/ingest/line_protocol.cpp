@@ -19,6 +19,7 @@ namespace tsext {
 namespace {
 
 constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr size_t kFirstParts = 32;  // tags or fields that there is room for at first
 
 /// Bytes that end a step of the search through names, by bit.
 enum ByteSet : uint8_t {
@@ -603,7 +604,11 @@ bool LineReader::ReadTags(LinePoint *point, Failure *failure) {
     if (value_end < end_ && *value_end == '=')
       return failure->Syntax("unescaped equals sign in a tag's value", value_end, kPart);
     if (value_end == value) return failure->Syntax("a tag has no value", value, kPart);
-    if (count == tags_.size()) tags_.resize(std::max<size_t>(32, count * 2));
+    if (count == tags_.size()) {
+      if (count == kMostLineParts)
+        return failure->Set(LineError::kRange, "more tags than a line may have", key, kPart);
+      tags_.resize(std::clamp(count * 2, kFirstParts, kMostLineParts));
+    }
     tags_[count++] = {View(key, at), View(value, value_end)};
     at = value_end;
   }
@@ -662,7 +667,11 @@ bool LineReader::ReadFields(LinePoint *point, Failure *failure) {
                              at, kPart);
     }
     if (at == key) return failure->Syntax("a field has no key", at, kPart);
-    if (count == fields_.size()) fields_.resize(std::max<size_t>(32, count * 2));
+    if (count == fields_.size()) {
+      if (count == kMostLineParts)
+        return failure->Set(LineError::kRange, "more fields than a line may have", key, kPart);
+      fields_.resize(std::clamp(count * 2, kFirstParts, kMostLineParts));
+    }
     LineField &field = fields_[count++];
     field.key = View(key, at);
     if (IsTime(field.key))

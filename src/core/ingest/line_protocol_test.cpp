@@ -397,6 +397,24 @@ TEST(LineProtocol, ManyTagsAndFields) {
   EXPECT_EQ(point.fields.size(), 1U);
 }
 
+TEST(LineProtocol, TooManyTagsOrFields) {
+  for (const size_t count : {kMostLineParts, kMostLineParts + 1}) {
+    std::string tags, fields;
+    for (size_t i = 0; i < count; i++) {
+      tags.append(",t").append(std::to_string(i)).append("=1");
+      fields.append(i == 0 ? "f" : ",f").append(std::to_string(i)).append("=1");
+    }
+    const std::string good = "m {} {x=float 1;} now";
+    const std::string expected = count > kMostLineParts ? "error range" : "m";
+    for (const std::string &line : {"m" + tags + " x=1", "m " + fields}) {
+      const std::vector<std::string> all = ReadAll(line + "\nm x=1");
+      ASSERT_EQ(all.size(), 2U);
+      EXPECT_EQ(all[0].substr(0, expected.size()), expected);
+      EXPECT_EQ(all[1], good);
+    }
+  }
+}
+
 TEST(LineProtocol, KnownSeriesAreNotReadAgain) {
   struct Known {
     std::string series;

@@ -46,6 +46,25 @@ struct Part {
   uint32_t count;
 };
 
+bool IsOfClass(int sqlstate, const char (&name)[3]) {
+  return ERRCODE_TO_CATEGORY(sqlstate) == MAKE_SQLSTATE(name[0], name[1], '0', '0', '0');
+}
+
+/// Resources, shutdown and cancel, the system, conflicts of transactions and their states: the
+/// batch has to come again.
+bool IsNobodysFault(int sqlstate) {
+  if (IsTableFault(sqlstate)) return false;
+  return IsOfClass(sqlstate, "53") || IsOfClass(sqlstate, "57") || IsOfClass(sqlstate, "58") ||
+         IsOfClass(sqlstate, "40") || IsOfClass(sqlstate, "25");
+}
+
+/// False: an error undid it all, and tables have to be tried one by one.
+bool TryAll(void (*body)(void *), Router *router) {
+  ErrorData *error = TrySubtransaction(body, router);
+  if (error != nullptr && IsNobodysFault(error->sqlerrcode)) ReThrowError(error);
+  return error == nullptr;
+}
+
 /// Microseconds since 2000-01-01, rounded down, and what is left.
 int64_t TimeOfRow(const LineRow &row, int *nanoseconds) {
   int64_t microseconds = row.time_ns / 1000;
@@ -459,7 +478,7 @@ void LockAllTables(void *state) {
 
 /// Rows of tables that cannot be locked are rejected.
 void LockTables(Router *router) {
-  if (TrySubtransaction(LockAllTables, router) == nullptr) return;
+  if (TryAll(LockAllTables, router)) return;
   for (int i = 0; i < router->touched_count; i++) {
     LineTable *table = router->touched[i];
     if (table->unit_count == 0) continue;
@@ -468,18 +487,6 @@ void LockTables(Router *router) {
     RejectUnits(WholeTable(router, table), RejectFor(router, error));
     table->unit_count = 0;
   }
-}
-
-bool IsOfClass(int sqlstate, const char (&name)[3]) {
-  return ERRCODE_TO_CATEGORY(sqlstate) == MAKE_SQLSTATE(name[0], name[1], '0', '0', '0');
-}
-
-/// Resources, shutdown and cancel, the system, conflicts of transactions and their states: the
-/// batch has to come again.
-bool IsNobodysFault(int sqlstate) {
-  if (IsTableFault(sqlstate)) return false;
-  return IsOfClass(sqlstate, "53") || IsOfClass(sqlstate, "57") || IsOfClass(sqlstate, "58") ||
-         IsOfClass(sqlstate, "40") || IsOfClass(sqlstate, "25");
 }
 
 }  // namespace
@@ -520,7 +527,7 @@ bool InsertRows(Router *router) {
     tables++;
     if (table->is_stale && !IsTableAsKnown(router, table)) return false;
   }
-  if (tables > 1 && TrySubtransaction(TryAllTables, router) == nullptr) return true;
+  if (tables > 1 && TryAll(TryAllTables, router)) return true;
   for (int i = 0; i < router->touched_count; i++) InsertTable(router, router->touched[i]);
   return true;
 }
