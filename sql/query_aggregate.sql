@@ -128,6 +128,10 @@ INSERT INTO asked (query) VALUES
   ('SELECT date_bin(''3 hours'', time, ''2024-03-30 01:00+00'') b, avg(i4) FROM {t} WHERE time > ''2024-03-30 11:00+00'' GROUP BY b ORDER BY b LIMIT 5'),
   ('SELECT time_bucket(''1 day'', time) b, avg(i4) FROM {t} GROUP BY b ORDER BY b DESC LIMIT 100'),
   ('SELECT time_bucket(''1 minute'', time) b, count(*) FROM {t} GROUP BY b ORDER BY b DESC LIMIT 0'),
+  ('SELECT host, last(f8, time), last(note, time), max(time) FROM {t} GROUP BY host'),
+  ('SELECT host, first(i4, time), min(time) FROM {t} WHERE f8 > 300 GROUP BY host HAVING min(time) > ''2024-03-30 00:01+00'''),
+  ('SELECT region, host, max(time), max(time) - interval ''1 hour'' FROM {t} WHERE host <> ''host_4'' GROUP BY host, region'),
+  ('SELECT x.host, x.l FROM generate_series(1, 2) k, LATERAL (SELECT host, last(i2, time) + k AS l FROM {t} WHERE i2 % 2 = k - 1 GROUP BY host) x'),
   ('SELECT * FROM (SELECT time_bucket(''4 hours'', time) b, sum(i2) FROM {t} WHERE region = ''eu'' GROUP BY b ORDER BY b DESC LIMIT (SELECT 2)) x');
 
 SELECT id, s.rows, s.differences, s.differences_off FROM asked, same(query) s ORDER BY id;
@@ -141,6 +145,8 @@ EXPLAIN (COSTS OFF) SELECT time_bucket('10 minutes', time) b, max(f8) FROM agg G
 EXPLAIN (COSTS OFF) SELECT host, count(DISTINCT region) FROM agg GROUP BY host;
 SET tsext.enable_aggregate = off;
 EXPLAIN (COSTS OFF) SELECT count(*) FROM agg;
+-- Of the newest rows of series only: TsextLast below.
+EXPLAIN (COSTS OFF) SELECT host, last(f8, time), max(time) FROM agg GROUP BY host;
 SET tsext.enable_aggregate = on;
 
 -- Everything again: after a sort by no key, in small memory (several passes), in parallel, all cold, all hot.
@@ -214,6 +220,7 @@ SELECT format('SELECT %s b, count(*) FROM {t} GROUP BY 1', key) FROM unnest(ARRA
   'date_trunc(''day'', time)', 'time::date', 'time::timestamp', 'ts::date', 'time_bucket(''1 month'', d)',
   'date_trunc(''hour'', time AT TIME ZONE ''America/St_Johns'')', 'extract(epoch FROM time)', 'floor(extract(epoch FROM ts) / 3600) * 3600',
   'i4 / 7', 'i8 / -3', 'time_bucket(86400, i4)', 'i8 + 1.5', 'd', 'd - 3', 'i4 % 5', 'i8::float8 / 86400']) key;
+INSERT INTO asked (query) VALUES ('SELECT d b, last(i8, time), max(time) FROM {t} GROUP BY 1'), ('SELECT d b, first(ts, time) FROM {t} GROUP BY d');
 CREATE FUNCTION same_times(query text, OUT rows text, OUT differences text) LANGUAGE plpgsql AS $$
 DECLARE
   compare text := $f$WITH a AS MATERIALIZED (SELECT x::text AS r FROM (%s) x), b AS MATERIALIZED (SELECT x::text AS r FROM (%s) x)

@@ -88,6 +88,11 @@ void CreateUpperPaths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *in
     previous_create_upper_paths(root, stage, input_rel, output_rel, extra);
   if (stage == UPPERREL_DISTINCT && enable_last)
     Enter([&] { AddLastPath(root, input_rel, output_rel, &kPathMethods); });
+  if (stage == UPPERREL_GROUP_AGG && enable_last && extra != nullptr)
+    Enter([&] {
+      AddLastGroupPath(root, input_rel, output_rel, static_cast<GroupPathExtraData *>(extra),
+                       &kPathMethods);
+    });
 }
 
 // ---- The node at work ----

@@ -6,6 +6,7 @@
 #include "pg/base/boundary.hpp"
 #include "pg/base/datum.hpp"
 #include "pg/catalog/options.hpp"
+#include "pg/exec/aggregate_function.hpp"
 #include "pg/exec/cost.hpp"
 #include "pg/exec/last_search.hpp"
 
@@ -24,9 +25,11 @@ extern "C" {
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
+#include "optimizer/prep.h"
 #include "optimizer/tlist.h"
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
+#include "utils/selfuncs.h"
 #include "utils/typcache.h"
 }
 
@@ -205,15 +208,13 @@ void SetCosts(PlannerInfo *root, RelOptInfo *rel, const TableOptions *options, L
                      series * (cpu_tuple_cost + path->pathtarget->cost.per_tuple);
 }
 
-CustomPath *MakePath(PlannerInfo *root, RelOptInfo *rel, Relation relation, double series,
-                     const CustomPathMethods *methods) {
-  const TableOptions *options = GetTableOptions(relation);
-  List *matched = MatchQuery(root, rel, options);
-  if (matched == NIL) return nullptr;
+/// target: what it gives out. matched: keys and settings, see LastPrivate.
+CustomPath *MakePath(PlannerInfo *root, RelOptInfo *rel, const TableOptions *options, List *matched,
+                     PathTarget *target, double series, const CustomPathMethods *methods) {
   CustomPath *path = makeNode(CustomPath);
   path->path.pathtype = T_CustomScan;
   path->path.parent = rel;
-  path->path.pathtarget = rel->cheapest_total_path->pathtarget;
+  path->path.pathtarget = target;
   path->path.parallel_safe = rel->consider_parallel;
   path->path.rows = series;
   path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
@@ -221,6 +222,95 @@ CustomPath *MakePath(PlannerInfo *root, RelOptInfo *rel, Relation relation, doub
   path->methods = methods;
   SetCosts(root, rel, options, static_cast<List *>(linitial(matched)), series, &path->path);
   return path;
+}
+
+/// Whether an aggregate can be computed from the newest or oldest row of its group alone: last() or
+/// first() by the time column, its greatest or least value.
+bool MatchAggregate(const Aggref *aggregate, const TableOptions *options, LastOrder *order) {
+  if (!IsAggregateSupported(aggregate) || aggregate->aggfilter != nullptr) return false;
+  const AggregateFunction function = GetAggregateFunction(aggregate);
+  int time;
+  switch (function.kind) {
+    case TransitionKind::kLast:
+    case TransitionKind::kFirst:
+      time = 1;
+      break;
+    case TransitionKind::kGreatest:
+    case TransitionKind::kLeast:
+      time = 0;
+      break;
+    default:
+      return false;
+  }
+  *order = function.kind == TransitionKind::kLast || function.kind == TransitionKind::kGreatest
+               ? LastOrder::kNewest
+               : LastOrder::kOldest;
+  const Expr *argument = static_cast<TargetEntry *>(list_nth(aggregate->args, time))->expr;
+  return IsA(argument, Var) &&
+         reinterpret_cast<const Var *>(argument)->varattno == options->time_attribute;
+}
+
+/// The aggregates of the grouped query, all of them of one end of the series; false when they are
+/// not.
+bool MatchAggregates(const RelOptInfo *grouped_rel, const GroupPathExtraData *extra,
+                     const TableOptions *options, List **aggregates, LastOrder *order) {
+  List *expressions =
+      list_concat_copy(grouped_rel->reltarget->exprs, reinterpret_cast<List *>(extra->havingQual));
+  List *found =
+      pull_var_clause(reinterpret_cast<Node *>(expressions),
+                      PVC_INCLUDE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS | PVC_INCLUDE_PLACEHOLDERS);
+  ListCell *cell;
+  foreach (cell, found) {
+    auto *node = static_cast<Node *>(lfirst(cell));
+    if (IsA(node, PlaceHolderVar)) return false;
+    if (!IsA(node, Aggref)) continue;
+    LastOrder own;
+    if (!MatchAggregate(reinterpret_cast<Aggref *>(node), options, &own)) return false;
+    if (*aggregates != NIL && own != *order) return false;
+    *order = own;
+    *aggregates = lappend(*aggregates, node);
+  }
+  return *aggregates != NIL;
+}
+
+/// Whether the query is a GROUP BY of one table.
+bool IsPlainGroupBy(const PlannerInfo *root, RelOptInfo *input_rel) {
+  const Query *query = root->parse;
+  return query->groupClause != NIL && query->groupingSets == NIL && !query->hasTargetSRFs &&
+         query->rowMarks == NIL && input_rel->reloptkind == RELOPT_BASEREL &&
+         input_rel->rtekind == RTE_RELATION && !IS_DUMMY_REL(input_rel) &&
+         list_length(query->groupClause) <= kMaxSortColumns;
+}
+
+/// The rows a grouped query needs: keys and settings in `matched`, and the columns that keys and
+/// aggregates use. nullptr when it is none for us.
+PathTarget *MatchGroupBy(PlannerInfo *root, RelOptInfo *rel, const RelOptInfo *grouped_rel,
+                         const GroupPathExtraData *extra, const TableOptions *options,
+                         List **matched) {
+  if (options->time_attribute == InvalidAttrNumber) return nullptr;
+  PathTarget *target = create_empty_pathtarget();
+  List *keys = NIL;
+  ListCell *cell;
+  foreach (cell, root->parse->groupClause) {
+    const auto *clause = lfirst_node(SortGroupClause, cell);
+    const AttrNumber key = KeyOf(clause, root->processed_tlist, rel->relid);
+    if (key == InvalidAttrNumber || key == options->time_attribute) return nullptr;
+    if (!list_member_int(keys, key)) keys = lappend_int(keys, key);
+    add_column_to_pathtarget(target,
+                             reinterpret_cast<Expr *>(get_sortgroupclause_expr(
+                                 const_cast<SortGroupClause *>(clause), root->processed_tlist)),
+                             clause->tleSortGroupRef);
+  }
+  List *aggregates = NIL;
+  LastOrder order = LastOrder::kNewest;
+  if (!MatchAggregates(grouped_rel, extra, options, &aggregates, &order)) return nullptr;
+  List *columns = pull_var_clause(reinterpret_cast<Node *>(aggregates), PVC_RECURSE_AGGREGATES);
+  add_new_columns_to_pathtarget(target, columns);
+  set_pathtarget_cost_width(root, target);
+  // last() passes rows without a time by, and so do max() and min().
+  *matched = list_make2(keys, list_make3_int(options->time_attribute, static_cast<int>(order),
+                                             static_cast<int>(LastNulls::kLast)));
+  return target;
 }
 
 }  // namespace
@@ -241,7 +331,12 @@ void AddLastPath(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *distinct_
 
   const double series = std::max(1.0, static_cast<Path *>(linitial(distinct_rel->pathlist))->rows);
   Relation relation = table_open(entry->relid, NoLock);
-  CustomPath *last = MakePath(root, input_rel, relation, series, methods);
+  const TableOptions *options = GetTableOptions(relation);
+  List *matched = MatchQuery(root, input_rel, options);
+  CustomPath *last = nullptr;
+  if (matched != NIL)
+    last = MakePath(root, input_rel, options, matched, input_rel->cheapest_total_path->pathtarget,
+                    series, methods);
   table_close(relation, NoLock);
   if (last == nullptr) return;
   Path *path = &last->path;
@@ -251,6 +346,37 @@ void AddLastPath(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *distinct_
   if (order != NIL)
     path = reinterpret_cast<Path *>(create_sort_path(root, distinct_rel, path, order, -1.0));
   add_path(distinct_rel, path);
+}
+
+void AddLastGroupPath(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *grouped_rel,
+                      const GroupPathExtraData *extra, const CustomPathMethods *methods) {
+  if (!root->parse->hasAggs || !IsPlainGroupBy(root, input_rel)) return;
+  if ((extra->flags & GROUPING_CAN_USE_HASH) == 0) return;
+  const RangeTblEntry *entry = planner_rt_fetch(input_rel->relid, root);
+  if (!IsPlainTable(entry) || !IsTsextTable(entry->relid)) return;
+  Relation relation = table_open(entry->relid, NoLock);
+  const TableOptions *options = GetTableOptions(relation);
+  List *matched;
+  PathTarget *target = MatchGroupBy(root, input_rel, grouped_rel, extra, options, &matched);
+  CustomPath *last = nullptr;
+  double series = 0;
+  if (target != nullptr) {
+    List *expressions = ExpressionsOf(target, input_rel);
+    if (!contain_volatile_functions(reinterpret_cast<Node *>(expressions)) &&
+        !UsesSystemColumns(input_rel->relid, expressions)) {
+      List *keys = get_sortgrouplist_exprs(root->parse->groupClause, root->processed_tlist);
+      series = estimate_num_groups(root, keys, input_rel->rows, nullptr, nullptr);
+      last = MakePath(root, input_rel, options, matched, target, series, methods);
+    }
+  }
+  table_close(relation, NoLock);
+  if (last == nullptr) return;
+  AggClauseCosts costs = {};
+  get_agg_clause_costs(root, AGGSPLIT_SIMPLE, &costs);
+  add_path(grouped_rel, reinterpret_cast<Path *>(create_agg_path(
+                            root, grouped_rel, &last->path, grouped_rel->reltarget, AGG_HASHED,
+                            AGGSPLIT_SIMPLE, root->parse->groupClause,
+                            reinterpret_cast<List *>(extra->havingQual), &costs, series)));
 }
 
 Bitmapset *ReadAttributes(Index rel, List *expressions, TupleDesc descriptor, bool *uses_tid) {

@@ -20,6 +20,15 @@ namespace tsext::pg {
 void AddLastPath(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *distinct_rel,
                  const CustomPathMethods *methods);
 
+/// Adds a way of grouping to a query whose aggregates are all of the newest, or all of the oldest
+/// rows of series: last() or first() by the time column, its max() or min(). PostgreSQL aggregates
+/// the one row of each that TsextLast gives.
+///
+/// input_rel:   what comes before GROUP BY.
+/// grouped_rel: the paths so far.
+void AddLastGroupPath(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *grouped_rel,
+                      const GroupPathExtraData *extra, const CustomPathMethods *methods);
+
 /// What a path, and later the plan, keeps in its custom_private: integer lists. The plan's
 /// custom_exprs are the conditions among its quals that vectors can answer.
 ///
