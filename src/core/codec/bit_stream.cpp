@@ -41,13 +41,24 @@ uint64_t ReadBits(ByteSpan bits, size_t index, unsigned width) noexcept {
 
 void ReadAllBits(ByteSpan bits, size_t count, unsigned width, uint64_t *out) noexcept {
   constexpr unsigned kMaxShift = 7;
-  size_t i = 0;
-  if (width + kMaxShift <= 64 && bits.size() >= sizeof(uint64_t)) {
-    const size_t last_byte = bits.size() - sizeof(uint64_t);
-    for (size_t bit = 0; i < count && bit / 8 <= last_byte; i++, bit += width)
-      out[i] = LoadUnaligned<uint64_t>(bits.data() + bit / 8) >> (bit % 8) & LowBits(width);
+  if (width + kMaxShift > 64) {
+    for (size_t i = 0; i < count; i++) out[i] = ReadBits(bits, i, width);
+    return;
   }
-  for (; i < count; i++) out[i] = ReadBits(bits, i, width);
+  const uint64_t mask = LowBits(width);
+  uint64_t last = 0;  // the last bytes, a word of them if there is one
+  size_t last_byte = 0;
+  size_t i = 0;
+  if (bits.size() < sizeof last) {
+    if (!bits.empty()) std::memcpy(&last, bits.data(), bits.size());
+  } else {
+    last_byte = bits.size() - sizeof last;
+    last = LoadUnaligned<uint64_t>(bits.data() + last_byte);
+    size_t bit = 0;
+    for (; i < count && bit / 8 < last_byte; i++, bit += width)
+      out[i] = LoadUnaligned<uint64_t>(bits.data() + bit / 8) >> (bit % 8) & mask;
+  }
+  for (; i < count; i++) out[i] = last >> (i * width - last_byte * 8) & mask;
 }
 
 PositionForm ChoosePositionForm(std::span<const uint16_t> positions, uint32_t rows,
