@@ -11,7 +11,7 @@ import values
 EPOCH = datetime.datetime(1970, 1, 1)
 SECOND = 10**6                        # times are microseconds since 1970, whatever the type of the time column
 DAY = 86400 * SECOND
-BASES = ["2024-01-01 00:00:00", "2024-03-30 18:00:00", "2024-10-26 18:00:00", "1999-12-31 12:00:00", "1969-12-31 12:00:00", "0044-03-15 00:00:00", "9998-06-01 00:00:00"]
+BASES = ["2024-01-01 00:00:00", "2024-03-30 18:00:00", "2024-10-26 18:00:00", "1999-12-31 12:00:00", "1969-12-31 12:00:00", "0044-03-15 00:00:00", "8000-06-01 00:00:00"]
 WORDS = ["", "a", "A", "abc", "host_1", "ABC", "é", "日本語", "%", "under_score", "back\\slash", "it's", "x" * 130, "{}", "$1", "NULL"]
 SMALL = 1000
 
@@ -78,6 +78,11 @@ class Column:
         self.nulls = r.choice([0, 0, 0, 0, 0.05, 0.05, 0.5, 1])
         self.pattern = r.choice(["random", "random", "series", "sorted", "runs"])
         self.samples = []
+        if r.random() < 0.3:
+            # Few values, special ones among them: groups and vectors then hold nothing else.
+            special = {"float": ["NaN", "Infinity", "-Infinity", "-0", "0"] if self.nature != "smooth" else [], "text": ["", "é"], "moment": ["infinity", "-infinity"]}.get(self.family, [])
+            pool = [self.make(r) for _ in range(r.choice([1, 2, 3]))] + r.sample(special, min(len(special), r.choice([0, 1, 2])))
+            self.make = lambda r: r.choice(pool)
 
     @property
     def cast(self):
