@@ -22,6 +22,7 @@ extern "C" {
 #include "nodes/extensible.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
+#include "storage/bufmgr.h"
 }
 
 namespace tsext::pg {
@@ -31,6 +32,9 @@ namespace {
 
 /// Least cost of looking into an index, however few rows of the table are hot.
 constexpr double kIndexDescent = 0.25;  // of random_page_cost
+/// What a scan of an index costs while the hot rows are few enough to stay in memory, where
+/// compaction keeps them: they are the ones written last.
+constexpr double kCachedShare = 0.25;  // of what it is with pages read from disk
 
 Plan *PlanIndexScan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *target,
                     List *clauses, List *children);
@@ -322,7 +326,9 @@ Path *MakeIndexScanPath(PlannerInfo *root, RelOptInfo *rel, IndexPath *index) {
   const TableSize size = GetTableSize(root, rel);
   const double all = size.hot_rows + size.cold_rows;
   const double hot_share = all > 0 ? size.hot_rows / all : 1;
-  const Cost run = index->path.total_cost - index->path.startup_cost;
+  const bool is_cached = size.hot_pages < NBuffers / 4.0;
+  const Cost run =
+      (index->path.total_cost - index->path.startup_cost) * (is_cached ? kCachedShare : 1);
   const Cost least = std::min(run, kIndexDescent * random_page_cost);
   path->path.total_cost = index->path.startup_cost + std::max(run * hot_share, least);
 

@@ -96,8 +96,10 @@ void ReplacePaths(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *entry) {
   foreach (cell, rel->pathlist) {
     auto *path = static_cast<Path *>(lfirst(cell));
     if (IsA(path, IndexPath)) {
-      // An order by distance would not hold for the cold rows.
-      if (path->pathtype == T_IndexScan && castNode(IndexPath, path)->indexorderbys == NIL)
+      // An order, by distance or of a whole index, would not hold for the cold rows.
+      const auto *index = castNode(IndexPath, path);
+      const bool finds_rows = index->indexclauses != NIL || index->indexinfo->indpred != NIL;
+      if (path->pathtype == T_IndexScan && finds_rows && index->indexorderbys == NIL)
         indexes = lappend(indexes, path);
     } else if (path->pathtype != T_SeqScan) {
       others = lappend(others, path);
