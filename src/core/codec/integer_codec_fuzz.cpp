@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "tsext/kernels.hpp"
@@ -15,6 +16,18 @@ namespace {
 
 void Check(bool condition) {
   if (!condition) std::abort();
+}
+
+/// Vector `index` as codes below some bounds: the same numbers, or an error if one is too large.
+void CheckCodes(IntegerStream &stream, uint32_t index, std::span<const int64_t> values) {
+  alignas(64) uint32_t codes[kVectorSize];
+  for (const uint32_t bound : {1U, 200U, 70000U, UINT32_MAX}) {
+    const bool fit = std::all_of(values.begin(), values.end(), [&](int64_t value) {
+      return static_cast<uint64_t>(value) < bound;
+    });
+    Check(stream.DecodeCodes(index, bound, codes).ok() == fit);
+    for (size_t i = 0; fit && i < values.size(); i++) Check(codes[i] == values[i]);
+  }
 }
 
 /// All levels must agree on whether the bytes are sound, and on the values.
@@ -30,7 +43,10 @@ void DecodeAnything(ByteSpan bytes, uint32_t count) {
     alignas(64) int64_t out[kVectorSize];
     for (uint32_t at = 0; sound && at < count; at += kVectorSize) {
       sound = stream.Decode(at / kVectorSize, out).ok();
-      if (sound) values.insert(values.end(), out, out + std::min(kVectorSize, count - at));
+      if (!sound) continue;
+      const uint32_t rows = std::min(kVectorSize, count - at);
+      values.insert(values.end(), out, out + rows);
+      CheckCodes(stream, at / kVectorSize, {out, rows});
     }
     Check(first || (sound == first_sound && values == expected));
     first = false;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,21 @@ namespace {
 using Values = std::vector<int64_t>;
 constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
 constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+
+/// The same vector as codes: all below the bound, or an error.
+void ExpectCodes(IntegerStream &reader, uint32_t vector, std::span<const int64_t> values) {
+  alignas(64) uint32_t codes[kVectorSize];
+  uint64_t greatest = 0;
+  for (const int64_t value : values) greatest = std::max(greatest, static_cast<uint64_t>(value));
+  if (greatest >= UINT32_MAX) {
+    EXPECT_FALSE(reader.DecodeCodes(vector, UINT32_MAX, codes).ok());
+    return;
+  }
+  const auto bound = static_cast<uint32_t>(greatest);
+  EXPECT_FALSE(reader.DecodeCodes(vector, bound, codes).ok());
+  ASSERT_TRUE(reader.DecodeCodes(vector, bound + 1, codes).ok());
+  for (size_t i = 0; i < values.size(); i++) ASSERT_EQ(codes[i], values[i]) << i;
+}
 
 /// Encodes, decodes every vector at every SIMD level, and returns the stream.
 ByteBuffer RoundTrip(const Values &values, Level level, std::string *name = nullptr) {
@@ -45,6 +61,10 @@ ByteBuffer RoundTrip(const Values &values, Level level, std::string *name = null
       }
     }
     EXPECT_FALSE(reader.Decode(vectors, out).ok());
+    for (uint32_t v = 0; v < vectors; v++) {
+      const std::span<const int64_t> rest = std::span(values).subspan(size_t{v} * kVectorSize);
+      ExpectCodes(reader, v, rest.first(std::min<size_t>(rest.size(), kVectorSize)));
+    }
   }
   SetSimdLevel(SimdLevel::kAuto);
   return bytes;
@@ -208,6 +228,28 @@ TEST(IntegerCodec, RefusesDamagedBytesWithoutReadingOutside) {
       }
     }
   }
+}
+
+/// RoundTrip reads codes, too: here are layouts that indexes into a dictionary have.
+TEST(IntegerCodes, ComeFromEveryLayout) {
+  std::mt19937_64 random(11);
+  Values evenly(5000), runs(5000), few(5000), walk(5000);
+  int64_t at = 30'000;
+  for (size_t i = 0; i < evenly.size(); i++) {
+    evenly[i] = 7 + static_cast<int64_t>(random() % 1000);
+    runs[i] = static_cast<int64_t>(i / 700);
+    few[i] = static_cast<int64_t>(random() % 5 * (random() % 5)) * 1'000'003;
+    walk[i] = at += static_cast<int64_t>(random() % 8) - 3;
+  }
+  std::string name;
+  RoundTrip(evenly, Level::kHot, &name);
+  EXPECT_EQ(name, "for");
+  RoundTrip(runs, Level::kHot, &name);
+  EXPECT_EQ(name, "regular");
+  RoundTrip(few, Level::kHot, &name);
+  RoundTrip(walk, Level::kHot, &name);
+  EXPECT_EQ(name, "delta-for");
+  RoundTrip(evenly, Level::kCold, &name);
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, IntegerCodecTest, testing::Values(Level::kHot, Level::kCold),
