@@ -4,6 +4,7 @@ CREATE EXTENSION IF NOT EXISTS tsext;
 SET timezone = 'Europe/Berlin';
 SET datestyle = 'ISO';
 SET extra_float_digits = 0;
+SET intervalstyle = 'postgres';
 SET tsext.enable_aggregate = off;
 CREATE DOMAIN qs_volts AS float8 CHECK (VALUE IS NULL OR VALUE <> 123456);
 CREATE TYPE qs_mood AS ENUM ('sad', 'ok', 'happy');
@@ -164,6 +165,32 @@ FETCH BACKWARD 2 FROM c;
 FETCH FIRST FROM c;
 COMMIT;
 SELECT count(*) FROM (SELECT 1 FROM qs_cold WHERE f8 > 0 LIMIT 100) x;
+
+-- ORDER BY time LIMIT without a Sort: the same rows where times are distinct, the same times where they are not
+EXPLAIN (COSTS OFF) SELECT time, i4 FROM qs_cold ORDER BY time DESC LIMIT 5;
+EXPLAIN (COSTS OFF) SELECT time FROM qs_cold WHERE host = 'host_1' AND i4 % 3 = 0 ORDER BY time LIMIT 5 OFFSET 3;
+EXPLAIN (COSTS OFF) SELECT max(time), min(time) FROM qs_cold WHERE host = 'host_1';
+EXPLAIN (COSTS OFF) SELECT time FROM qs_cold ORDER BY time DESC;
+EXPLAIN (COSTS OFF) SELECT ts FROM qs_cold ORDER BY ts DESC LIMIT 5;
+SELECT qs_agree('SELECT time, host, i4, note, row_number() OVER () FROM (SELECT * FROM TABLE ORDER BY time DESC LIMIT 10) x');
+SELECT qs_agree('SELECT time, host, i4, note, row_number() OVER () FROM (SELECT * FROM TABLE ORDER BY time LIMIT 1500 OFFSET 700) x');
+SELECT qs_agree('SELECT *, row_number() OVER () FROM (SELECT time, f8 FROM TABLE WHERE host = ''host_1'' AND i4 % 3 = 0 AND f8 > 0 ORDER BY time DESC LIMIT 20) x');
+SELECT qs_agree('SELECT *, row_number() OVER () FROM (SELECT time, f8 FROM TABLE WHERE host = ''host_1'' AND i4 % 3 = 0 AND f8 > 0 ORDER BY time LIMIT 2000) x');
+SELECT qs_agree('SELECT *, row_number() OVER () FROM (SELECT time, tableoid = ''TABLE''::regclass, ctid IS NULL FROM TABLE WHERE time < ''2024-03-29'' ORDER BY time DESC LIMIT 3) x');
+SELECT qs_agree('SELECT *, row_number() OVER () FROM (SELECT time FROM TABLE WHERE time < ''2024-03-27'' ORDER BY time DESC LIMIT 3) x');
+SELECT qs_agree('SELECT *, row_number() OVER () FROM (SELECT time FROM TABLE ORDER BY time DESC FETCH FIRST 7 ROWS WITH TIES) x');
+SELECT qs_agree('SELECT max(time), min(time) FROM TABLE WHERE host = ''host_1'' AND b');
+SELECT qs_agree('SELECT x, (SELECT t FROM TABLE t WHERE t.time < x AND host = ''host_2'' ORDER BY time DESC LIMIT 1) FROM generate_series(timestamptz ''2024-03-27 20:00'', ''2024-03-30'', ''3 h'') x');
+-- Many rows of one time, and more rows than the limit says: WITH TIES.
+CREATE TABLE qs_ties (time timestamptz NOT NULL, n int) USING tsext;
+CREATE TABLE qs_ties_heap (LIKE qs_ties);
+INSERT INTO qs_ties_heap SELECT '2024-01-01'::timestamptz + (g / 500) * interval '1 h', g FROM generate_series(1, 9000) g;
+INSERT INTO qs_ties SELECT * FROM qs_ties_heap;
+SELECT rows_moved FROM tsext.compact('qs_ties');
+SELECT count(*), count(DISTINCT n), min(time) FROM (SELECT * FROM qs_ties ORDER BY time DESC FETCH FIRST 600 ROWS WITH TIES) x;
+SELECT count(*), count(DISTINCT n), max(time) FROM (SELECT * FROM qs_ties ORDER BY time FETCH FIRST 1 ROW WITH TIES) x;
+SELECT time FROM qs_ties ORDER BY time DESC OFFSET 8999 LIMIT 10;
+DROP TABLE qs_ties, qs_ties_heap;
 
 -- parallel
 SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;

@@ -249,7 +249,7 @@ void StartVisits(BatchScan *scan) {
   for (int i = 0; i < scan->segment_count; i++) {
     const SegmentRow &row = scan->segments[i];
     const int64_t time = scan->order == BatchOrder::kNewest ? row.tmax : row.tmin;
-    PushVisit(scan, {KeyOfTime(scan, time), i, nullptr, 0, 0});
+    PushVisit(scan, {KeyOfTime(scan, time), i, nullptr, 0, 0, 0});
   }
 }
 
@@ -260,15 +260,17 @@ void ListVectors(BatchScan *scan, SegmentVisit *visit) {
   visit->vectors = static_cast<VectorVisit *>(
       MemoryContextAlloc(scan->visit_context, sizeof(VectorVisit) * head.vector_count()));
   visit->count = visit->next = 0;
+  visit->least_span = UINT64_MAX;
   for (uint32_t vector = scan->next_vector; vector < scan->end_vector; vector++) {
-    VectorVisit entry = {visit->key, 0, vector};
+    VectorVisit entry = {visit->key, vector};
     if (column >= 0) {
       const VectorFooter footer = head.Vector(static_cast<uint32_t>(column), vector);
       const int64_t least = TimeOfStored(footer.min_integer, scan->time_type);
       const int64_t greatest = TimeOfStored(footer.max_integer, scan->time_type);
       if (footer.has_range) {
         entry.key = KeyOfTime(scan, scan->order == BatchOrder::kNewest ? greatest : least);
-        entry.span = static_cast<uint64_t>(greatest) - static_cast<uint64_t>(least);
+        visit->least_span =
+            Min(visit->least_span, static_cast<uint64_t>(greatest) - static_cast<uint64_t>(least));
       } else {
         entry.key = INT64_MIN;  // times are all NULL
       }
@@ -305,10 +307,10 @@ bool NextVisit(BatchScan *scan) {
         scan->segment_verdict = JudgeSegment(scan->filters, SegmentReaderHead(scan->reader));
     }
     scan->current = visit;
-    // Neighbouring vectors of one segment are visited together, within half of their span: the
+    // Neighbouring vectors of one segment are visited together, within half of the least span: the
     // order promises no more than TimeLeft.
     const VectorVisit &first = visit.vectors[visit.next];
-    const uint64_t slack = first.span / 2;
+    const uint64_t slack = visit.least_span / 2;
     const auto above_least = static_cast<uint64_t>(first.key) - static_cast<uint64_t>(INT64_MIN);
     scan->visit_floor = slack > above_least
                             ? INT64_MIN

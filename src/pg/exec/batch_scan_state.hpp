@@ -56,16 +56,17 @@ struct ReaderSlot {
 /// A vector of a scan by time. key: its time, mirrored for kOldest.
 struct VectorVisit {
   int64_t key;
-  uint64_t span;  // between its least and greatest time
   uint32_t vector;
 };
 
-/// A segment of a scan by time.
+/// A segment of a scan by time. least_span: of the times of a vector of one series, as far as is
+/// known: of the vector with the fewest.
 struct SegmentVisit {
   int64_t key;           // of the best vector left, or a bound of it while unopened
   int segment;           // -1: none
   VectorVisit *vectors;  // nullptr: not opened yet
   uint32_t count, next;
+  uint64_t least_span;
 };
 
 struct BatchScan {

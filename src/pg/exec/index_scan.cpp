@@ -44,7 +44,7 @@ const CustomPathMethods kPathMethods = {"TsextIndexScan", PlanIndexScan, nullptr
 const CustomScanMethods *ScanMethods();
 
 /// Like a TsextScan's, with the IndexScan in custom_plans: custom_exprs = the clauses that vectors
-/// answer; plan.qual = the others; custom_private = why they were left.
+/// answer; plan.qual = the others; custom_private = MakeScanPrivate().
 Plan *PlanIndexScan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *target,
                     List *clauses, List *children) {
   CustomScan *plan = makeNode(CustomScan);
@@ -63,7 +63,7 @@ Plan *PlanIndexScan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *
   plan->scan.scanrelid = rel->relid;
   plan->flags = path->flags;
   plan->custom_plans = list_make1(child);
-  plan->custom_private = reasons;
+  plan->custom_private = MakeScanPrivate(reasons, BatchOrder::kAny, 0, 0);
   plan->methods = ScanMethods();
   return &plan->scan.plan;
 }

@@ -3,17 +3,22 @@
 #include <algorithm>
 
 #include "pg/base/boundary.hpp"
+#include "pg/catalog/options.hpp"
 #include "pg/exec/cost.hpp"
 #include "pg/exec/join_scan.hpp"
 #include "pg/exec/scan_state.hpp"
 #include "pg/exec/vector_filter.hpp"
 
 extern "C" {
+#include "access/stratnum.h"
 #include "access/sysattr.h"
+#include "access/table.h"
 #include "nodes/extensible.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
 }
 
 namespace tsext::pg {
@@ -126,9 +131,68 @@ Plan *PlanScan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *targe
   plan->scan.plan.targetlist = target;
   plan->scan.scanrelid = rel->relid;
   plan->flags = path->flags;
-  plan->custom_private = reasons;
+  // A path by time knows its order; the target list has the time column.
+  List *order = path->custom_private;
+  plan->custom_private =
+      order == NIL
+          ? MakeScanPrivate(reasons, BatchOrder::kAny, 0, 0)
+          : MakeScanPrivate(reasons, static_cast<BatchOrder>(linitial_int(order)),
+                            static_cast<AttrNumber>(lsecond_int(order)), lthird_int(order));
   plan->methods = &kScanMethods;
   return &plan->scan.plan;
+}
+
+// ---- Order ----
+
+/// Greatest LIMIT that is served without a Sort.
+constexpr double kMaxOrderedLimit = 10'000;
+
+/// Whether the query wants its rows by the time column alone.
+bool WantsTimeOrder(const PlannerInfo *root, const RelOptInfo *rel, AttrNumber attribute,
+                    Oid operator_family, BatchOrder *order) {
+  if (list_length(root->query_pathkeys) != 1) return false;
+  const auto *key = linitial_node(PathKey, root->query_pathkeys);
+  if (key->pk_opfamily != operator_family || key->pk_eclass->ec_has_volatile) return false;
+  *order = key->pk_strategy == BTLessStrategyNumber ? BatchOrder::kOldest : BatchOrder::kNewest;
+  ListCell *cell;
+  foreach (cell, key->pk_eclass->ec_members) {
+    const auto *member = lfirst_node(EquivalenceMember, cell);
+    if (!IsA(member->em_expr, Var) || member->em_is_child) continue;
+    const auto *var = reinterpret_cast<const Var *>(member->em_expr);
+    if (var->varno == static_cast<int>(rel->relid) && var->varattno == attribute) return true;
+  }
+  return false;
+}
+
+/// A path by time for the only table of a query with a LIMIT. NULLs have no place in the order of a
+/// scan, so the column must not have any.
+void AddOrderedPath(PlannerInfo *root, RelOptInfo *rel, Oid relation_id, const ScanRun &cost) {
+  if (root->limit_tuples <= 0 || root->limit_tuples > kMaxOrderedLimit) return;
+  if (rel->reloptkind != RELOPT_BASEREL || bms_membership(root->all_baserels) != BMS_SINGLETON)
+    return;
+  Relation relation = table_open(relation_id, NoLock);
+  const TableOptions *options = Enter([&] { return GetTableOptions(relation); });
+  const AttrNumber attribute = options->time_attribute;
+  const bool is_possible = attribute != InvalidAttrNumber &&
+                           TupleDescAttr(RelationGetDescr(relation), attribute - 1)->attnotnull;
+  table_close(relation, NoLock);
+  if (!is_possible) return;
+  BatchOrder order;
+  const Oid family = lookup_type_cache(options->time_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+  if (!WantsTimeOrder(root, rel, attribute, family, &order)) return;
+
+  Path *path = MakeScanPath(rel, cost, nullptr, 0);
+  path->pathkeys = root->query_pathkeys;
+  path->rows = clamp_row_est(Min(rel->rows, root->limit_tuples));
+  // Nearly all of the work is done before the first row: the vectors of one chunk, or as many as
+  // have the rows, and the hot rows.
+  const TableSize size = GetTableSize(root, rel);
+  const double share = Max(1 / Max(size.chunks, 1.0), path->rows / Max(rel->rows, 1.0));
+  path->total_cost = cost.startup + cost.run * Min(share, 1.0) * 0.5;
+  path->startup_cost = path->total_cost;
+  reinterpret_cast<CustomPath *>(path)->custom_private =
+      list_make3_int(static_cast<int>(order), attribute, static_cast<int>(root->limit_tuples));
+  add_path(rel, path);
 }
 
 }  // namespace
@@ -139,6 +203,7 @@ void AddScanPaths(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *entry) {
 
   const ScanRun cost = CostOfScan(root, rel, nullptr);
   add_path(rel, MakeScanPath(rel, cost, nullptr, 0));
+  AddOrderedPath(root, rel, entry->relid, cost);
   const int workers = ScanWorkers(rel, cost.run, cost.segments_met);
   if (workers > 0) add_partial_path(rel, MakeScanPath(rel, cost, nullptr, workers));
   ListCell *cell;

@@ -113,6 +113,9 @@ void ExplainScan(CustomScanState *state, List *ancestors, ExplainState *explain)
   Enter([&] {
     ScanState *node = StateOf(state);
     ExplainColumns(node, explain);
+    if (node->ordered != nullptr)
+      ExplainPropertyText(
+          "Order", node->order == BatchOrder::kNewest ? "newest first" : "oldest first", explain);
     ExplainFilters(node, ancestors, explain);
     if (!explain->analyze || node->scan == nullptr) return;
     ExplainTimes(node, explain);

@@ -57,6 +57,12 @@ void BeginScan(CustomScanState *state, EState *, int) {
     Relation relation = state->ss.ss_currentRelation;
     FindColumns(node, plan, RelationGetDescr(relation));
     node->vector_clauses = plan->custom_exprs;
+    node->order = RowOrder(plan);
+    if (node->order != BatchOrder::kAny) {
+      node->time_attribute = OrderAttribute(plan);
+      node->attributes = bms_add_member(node->attributes, node->time_attribute);
+      BeginOrderedRows(node, OrderLimit(plan));
+    }
     node->filters =
         MakeVectorFilters(node->vector_clauses, plan->scan.scanrelid, relation, &state->ss.ps);
   });
@@ -73,11 +79,15 @@ BatchScan *Batches(ScanState *node) {
   return node->scan;
 }
 
-bool NextBatch(ScanState *node) {
+}  // namespace
+
+bool NextScanBatch(ScanState *node) {
   const bool found = BatchScanNext(Batches(node), &node->batch);
   if (node->shared != nullptr && node->custom.ss.ps.instrument != nullptr) PublishCounters(node);
   return found;
 }
+
+namespace {
 
 TupleTableSlot *NextTuple(ScanState *node) {
   TupleTableSlot *slot = node->custom.ss.ss_ScanTupleSlot;
@@ -86,7 +96,7 @@ TupleTableSlot *NextTuple(ScanState *node) {
       node->bits = node->batch.selection.words[++node->word];
       continue;
     }
-    if (!NextBatch(node)) return ExecClearTuple(slot);
+    if (!NextScanBatch(node)) return ExecClearTuple(slot);
     node->word = 0;
     node->bits = node->batch.selection.words[0];
   }
@@ -115,7 +125,26 @@ bool RecheckScan(ScanState *node, TupleTableSlot *slot) {
   return ExecQual(node->recheck, state->ps_ExprContext);
 }
 
+/// The clauses left were tested when the rows were chosen.
+TupleTableSlot *ExecuteOrdered(CustomScanState *state) {
+  CHECK_FOR_INTERRUPTS();
+  ExprContext *context = state->ss.ps.ps_ExprContext;
+  ResetExprContext(context);
+  TupleTableSlot *slot = Enter([&] {
+    Batches(StateOf(state));
+    return NextOrderedRow(StateOf(state));
+  });
+  ProjectionInfo *projection = state->ss.ps.ps_ProjInfo;
+  if (TupIsNull(slot))
+    return projection != nullptr ? ExecClearTuple(projection->pi_state.resultslot) : slot;
+  if (projection == nullptr) return slot;
+  context->ecxt_scantuple = slot;
+  return ExecProject(projection);
+}
+
 TupleTableSlot *ExecuteScan(CustomScanState *state) {
+  if (StateOf(state)->ordered != nullptr && state->ss.ps.state->es_epq_active == nullptr)
+    return ExecuteOrdered(state);
   return ExecScan(&state->ss, reinterpret_cast<ExecScanAccessMtd>(AccessScan),
                   reinterpret_cast<ExecScanRecheckMtd>(RecheckScan));
 }
@@ -139,6 +168,7 @@ void RescanScan(CustomScanState *state) {
     ScanState *node = StateOf(state);
     if (node->scan != nullptr) BatchScanRescan(node->scan);
     ForgetBatch(node);
+    if (node->ordered != nullptr) RescanOrderedRows(node);
     ExecScanReScan(&state->ss);
   });
 }
@@ -240,7 +270,7 @@ bool ScanBatchNext(CustomScanState *scan, Batch *batch) {
   ExprState *qual = scan->ss.ps.qual;
   ExprContext *context = scan->ss.ps.ps_ExprContext;
   TupleTableSlot *slot = scan->ss.ss_ScanTupleSlot;
-  while (NextBatch(node)) {
+  while (NextScanBatch(node)) {
     *batch = node->batch;
     if (qual == nullptr) return true;
     node->batch.selection.ForEach([&](uint32_t row) {

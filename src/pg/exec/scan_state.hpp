@@ -22,6 +22,10 @@ struct SharedScan {
   pg_atomic_uint64 counters[kScanCounters];
 };
 
+struct OrderedRows;
+/// Rows an ordered scan keeps at once, at most.
+inline constexpr int kMaxOrderedRows = 100'000;
+
 /// The node at work. Plain data in the query's memory context.
 struct ScanState {
   CustomScanState custom;
@@ -32,7 +36,9 @@ struct ScanState {
   BatchFooterReader footers;
   ParallelTableScanDesc parallel;
   SharedScan *shared;
-  BatchScan *scan;  // nullptr until the first batch
+  BatchScan *scan;            // nullptr until the first batch
+  OrderedRows *ordered;       // nullptr: rows come in any order
+  AttrNumber time_attribute;  // of an ordered scan
   // Row by row: the batch and the rows of it still to come.
   Batch batch;
   uint32_t word;
@@ -46,10 +52,33 @@ inline ScanState *StateOf(CustomScanState *state) {
   return reinterpret_cast<ScanState *>(state);
 }
 
-/// custom_private of the plan: why clauses were left to the executor.
-inline List *LeftReasons(const CustomScan *plan) {
-  return plan->custom_private;
+/// custom_private of the plan: why clauses were left to the executor; the order of the rows, as a
+/// BatchOrder; the time column and the number of rows expected of an ordered scan.
+inline List *MakeScanPrivate(List *reasons, BatchOrder order, AttrNumber time_attribute,
+                             int limit) {
+  return list_make4(reasons, makeInteger(static_cast<int>(order)), makeInteger(time_attribute),
+                    makeInteger(limit));
 }
+inline List *LeftReasons(const CustomScan *plan) {
+  return linitial_node(List, plan->custom_private);
+}
+inline BatchOrder RowOrder(const CustomScan *plan) {
+  return static_cast<BatchOrder>(intVal(lsecond(plan->custom_private)));
+}
+inline AttrNumber OrderAttribute(const CustomScan *plan) {
+  return static_cast<AttrNumber>(intVal(lthird(plan->custom_private)));
+}
+inline int OrderLimit(const CustomScan *plan) {
+  return intVal(lfourth(plan->custom_private));
+}
+
+/// The next batch into node->batch; begins the scan.
+bool NextScanBatch(ScanState *node);
+
+/// Rows in the order of time. limit: how many are probably wanted.
+void BeginOrderedRows(ScanState *node, int limit);
+TupleTableSlot *NextOrderedRow(ScanState *node);
+void RescanOrderedRows(ScanState *node);
 
 extern const CustomExecMethods kScanExecMethods;
 void ExplainScan(CustomScanState *state, List *ancestors, ExplainState *explain);
