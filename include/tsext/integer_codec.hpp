@@ -12,6 +12,7 @@
 #include "tsext/bytes.hpp"
 #include "tsext/status.hpp"
 #include "tsext/types.hpp"
+#include "tsext/vector.hpp"
 
 namespace tsext {
 
@@ -43,6 +44,7 @@ class IntegerBody {
   Status DecodeCodes(uint32_t index, uint32_t bound, uint32_t *out);
   /// True when vector `index` is plain FOR or delta-FOR, not scaled: `vector` says where.
   bool Find(uint32_t index, PackedVector &vector) const noexcept;
+  void FindRuns(std::pmr::vector<ValueRun> &runs) const;
   uint32_t count() const noexcept { return count_; }
   const char *EncodingName() const noexcept;
 
@@ -114,6 +116,12 @@ class IntegerStream {
   /// True when vector `index` is plain FOR or delta-FOR of the values themselves.
   bool Find(uint32_t index, PackedVector &vector) const noexcept {
     return dictionary_.empty() && body_.Find(index, vector);
+  }
+  /// The runs of equal values, in order and from row 0 on, when the stream is stored as such; else
+  /// none.
+  void FindRuns(std::pmr::vector<ValueRun> &runs) const {
+    runs.clear();
+    if (dictionary_.empty()) body_.FindRuns(runs);
   }
   /// A word for tsext.columns: "for", "delta-for", "regular", "dictionary", "constant", with
   /// "+zstd" in COLD.

@@ -199,6 +199,10 @@ class BlockReader {
   /// Decodes vector `index` as codes, each less than Dictionary().size(). Only for blocks that have
   /// a dictionary. Same contract as Read.
   Status ReadCodes(uint32_t index, CodeVector &out);
+  /// The runs of equal values of an integer class, or of equal codes of a dictionary, in order, the
+  /// first beginning at row 0: what tells series apart is often stored so. None when the block is
+  /// stored otherwise or has NULLs.
+  Status ReadRuns(std::pmr::vector<ValueRun> &runs);
   /// A word for tsext.columns: "delta-for", "alp", "dictionary", "zstd" …
   const char *EncodingName() const noexcept;
 

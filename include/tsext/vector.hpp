@@ -52,4 +52,12 @@ struct CodeVector {
   }
 };
 
+/// A stretch of equal values of a block, from row `begin` up to the next one's.
+///
+/// value: the value of an integer class, or a code of the block's dictionary.
+struct ValueRun {
+  uint32_t begin = 0;
+  int64_t value = 0;
+};
+
 }  // namespace tsext

@@ -309,6 +309,18 @@ void IntegerBody::ForEachRun(uint32_t index, const Take &take) const noexcept {
   }
 }
 
+void IntegerBody::FindRuns(std::pmr::vector<ValueRun> &runs) const {
+  if (static_cast<IntegerLayout>(layout_) != IntegerLayout::kRuns || step_ != 0) return;
+  runs.reserve(jump_count_ + size_t{1});
+  uint64_t value = first_;
+  runs.push_back({0, static_cast<int64_t>(value)});
+  for (uint32_t jump = 0; jump < jump_count_; jump++) {
+    const auto row = static_cast<uint32_t>(LoadNarrow(jump_positions_, jump, sizeof(uint16_t)));
+    value += UnZigZag(LoadNarrow(payload_, jump, jump_width_));
+    runs.push_back({row, static_cast<int64_t>(value)});
+  }
+}
+
 Status IntegerBody::LoadGroup(uint32_t group) {
   if (loaded_group_ == group) return Status::Ok();
   loaded_group_ = kMaxGroups;

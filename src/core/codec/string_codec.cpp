@@ -166,6 +166,19 @@ Status DictionaryStream::DecodeCodes(uint32_t index, uint32_t *out) {
   return codes_.DecodeCodes(index, static_cast<uint32_t>(values_.size()), out);
 }
 
+Status DictionaryStream::FindCodeRuns(std::pmr::vector<ValueRun> &runs) const {
+  if (values_.size() == 1) {
+    runs.assign(1, {});
+    return Status::Ok();
+  }
+  codes_.FindRuns(runs);
+  for (const ValueRun &run : runs) {
+    if (static_cast<uint64_t>(run.value) >= values_.size())
+      return Status::Corrupt("a dictionary code is out of range");
+  }
+  return Status::Ok();
+}
+
 const char *DictionaryStream::EncodingName() const noexcept {
   if (values_.size() == 1) return "constant";
   return decompressed_.empty() ? "dictionary" : "dictionary+zstd";

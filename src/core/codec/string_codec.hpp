@@ -49,6 +49,8 @@ class DictionaryStream final : public BytesStream {
   std::span<const ByteView> values() const noexcept { return values_; }
   /// Decodes vector `index` as indexes into values(), each checked. out: room for kVectorSize.
   Status DecodeCodes(uint32_t index, uint32_t *out);
+  /// The runs of equal codes, each checked; none when they are not stored as runs.
+  Status FindCodeRuns(std::pmr::vector<ValueRun> &runs) const;
 
  private:
   std::pmr::vector<ByteView> values_;

@@ -347,6 +347,16 @@ Status BlockReader::ReadCodes(uint32_t index, CodeVector &out) {
   return state_->ReadCodes(index, out);
 }
 
+Status BlockReader::ReadRuns(std::pmr::vector<ValueRun> &runs) {
+  runs.clear();
+  if (!state_->is_open) return Status::Invalid("the block is not open");
+  if (state_->null_form != NullForm::kNone) return Status::Ok();
+  if (const auto *dictionary = std::get_if<DictionaryStream>(&state_->stream))
+    return dictionary->FindCodeRuns(runs);
+  if (const auto *integers = std::get_if<IntegerStream>(&state_->stream)) integers->FindRuns(runs);
+  return Status::Ok();
+}
+
 const char *BlockReader::EncodingName() const noexcept {
   const State::Streams &stream = state_->stream;
   if (state_->bytes_stream != nullptr) return state_->bytes_stream->EncodingName();

@@ -51,6 +51,28 @@ void CheckCodes(BlockReader &reader, uint32_t index, const Vector &vector) {
   }
 }
 
+/// Runs, where there are any, must say what Read does.
+void CheckRuns(BlockReader &reader, uint32_t rows, Vector &vector) {
+  std::pmr::vector<ValueRun> runs;
+  const bool ok = reader.ReadRuns(runs).ok();
+  if (!ok || runs.empty()) return;
+  const std::span<const ByteView> dictionary = reader.Dictionary();
+  if (runs[0].begin != 0) std::abort();
+  for (size_t i = 0; i < runs.size(); i++) {
+    const uint32_t end = i + 1 < runs.size() ? runs[i + 1].begin : rows;
+    if (runs[i].begin >= end || end > rows) std::abort();
+    for (const uint32_t row : {runs[i].begin, end - 1}) {
+      if (!reader.Read(row / kVectorSize, vector).ok()) return;
+      const uint32_t at = row % kVectorSize;
+      if (vector.IsNull(at)) std::abort();
+      if (dictionary.empty()
+              ? vector.integers[at] != runs[i].value
+              : vector.bytes[at].data != dictionary[static_cast<size_t>(runs[i].value)].data)
+        std::abort();
+    }
+  }
+}
+
 void ReadBlock(const SegmentHead &head, uint32_t column, ByteSpan block) {
   std::pmr::memory_resource *memory = std::pmr::get_default_resource();
   static Vector *vector = new Vector(std::pmr::get_default_resource());
@@ -68,6 +90,7 @@ void ReadBlock(const SegmentHead &head, uint32_t column, ByteSpan block) {
     // A second read gives the same.
     if (!reader.Read(v, *vector).ok() || Touch(*vector) != sum) std::abort();
   }
+  CheckRuns(reader, head.row_count(), *vector);
 }
 
 void FuzzSegment(ByteSpan input) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <tuple>
 
 #include "core/segment/test_columns.hpp"
@@ -33,6 +34,35 @@ void ExpectCodes(BlockReader &reader, uint32_t index, const Vector &vector) {
     ASSERT_EQ(test::TextOf(value), test::TextOf(vector.bytes[row])) << row;
     if (codes.IsNull(row)) {
       ASSERT_EQ(codes.codes[row], 0u) << row;
+    }
+  }
+}
+
+/// Compares the runs of an open block, if it has any, with the values of `column`.
+void ExpectRuns(BlockReader &reader, const OwnedColumn &column, bool *has_runs) {
+  std::pmr::vector<ValueRun> runs;
+  const Status read = reader.ReadRuns(runs);
+  ASSERT_TRUE(read.ok()) << read.message();
+  *has_runs = !runs.empty();
+  if (runs.empty()) return;
+  ASSERT_EQ(runs[0].begin, 0u);
+  auto vector = std::make_unique<Vector>(std::pmr::get_default_resource());
+  const std::span<const ByteView> dictionary = reader.Dictionary();
+  for (size_t i = 0; i < runs.size(); i++) {
+    const uint32_t end = i + 1 < runs.size() ? runs[i + 1].begin : column.count();
+    ASSERT_LT(runs[i].begin, end);
+    for (uint32_t row = runs[i].begin; row < end; row++) {
+      ASSERT_FALSE(column.IsNull(row));
+      if (vector->count == 0 || row % kVectorSize == 0 || row == runs[i].begin) {
+        ASSERT_TRUE(reader.Read(row / kVectorSize, *vector).ok());
+      }
+      if (dictionary.empty()) {
+        ASSERT_EQ(vector->integers[row % kVectorSize], runs[i].value) << row;
+      } else {
+        ASSERT_LT(static_cast<uint64_t>(runs[i].value), dictionary.size());
+        ASSERT_EQ(test::TextOf(vector->bytes[row % kVectorSize]),
+                  test::TextOf(dictionary[static_cast<size_t>(runs[i].value)]));
+      }
     }
   }
 }
@@ -72,6 +102,8 @@ void ExpectColumns(const ByteBuffer &segment, const std::vector<OwnedColumn> &co
       EXPECT_EQ(head.Vector(c, v).any_null, any_null);
       EXPECT_EQ(head.Vector(c, v).all_null, all_null);
     }
+    bool has_runs;
+    ASSERT_NO_FATAL_FAILURE(ExpectRuns(reader, columns[c], &has_runs));
   }
 }
 
@@ -142,6 +174,31 @@ TEST(Segment, RepeatedBytesHaveCodes) {
           EXPECT_EQ(reader.ReadCodes(5, codes).code(), StatusCode::kInvalid);
         }
       }
+    }
+  }
+}
+
+/// What sorts a segment comes as runs, in every class that can tell series apart.
+TEST(Segment, SortedKeysHaveRuns) {
+  std::pmr::memory_resource *memory = std::pmr::get_default_resource();
+  for (PhysicalType type : {PhysicalType::kText, PhysicalType::kUuid, PhysicalType::kInt32,
+                            PhysicalType::kInt64, PhysicalType::kBool}) {
+    for (NullPattern pattern : {NullPattern::kNone, NullPattern::kFew}) {
+      SCOPED_TRACE(testing::Message() << "type " << int(type) << " nulls " << int(pattern));
+      std::vector<OwnedColumn> columns;
+      columns.push_back(MakeColumn(type, 20000, Shape::kFewDistinct, pattern));
+      std::sort(columns[0].integers.begin(), columns[0].integers.end());
+      std::sort(columns[0].strings.begin(), columns[0].strings.end());
+      const ByteBuffer segment = WriteOk(columns, Level::kHot);
+      SegmentHead head(memory);
+      ASSERT_TRUE(test::ParseHead(segment, head).ok());
+      BlockReader reader(memory);
+      std::pmr::vector<ValueRun> runs;
+      EXPECT_EQ(reader.ReadRuns(runs).code(), StatusCode::kInvalid);  // nothing is open
+      ASSERT_TRUE(reader.Open(head, 0, test::BlockOf(segment, head.columns()[0])).ok());
+      bool has_runs = false;
+      ASSERT_NO_FATAL_FAILURE(ExpectRuns(reader, columns[0], &has_runs));
+      EXPECT_EQ(has_runs, pattern == NullPattern::kNone);
     }
   }
 }

@@ -199,7 +199,7 @@ void ExplainCounters(const LastCounters &counters, ExplainState *explain) {
   show("Segments", counters.segments);
   show("Segments Skipped", counters.segments_skipped);
   show("Vectors", counters.vectors);
-  show("Vectors Skipped", counters.vectors_skipped);
+  show("Vectors Skipped", counters.vectors - counters.vectors_read);
   show("Hot Rows", counters.hot_rows);
   if (counters.passes > 1) show("Passes", counters.passes);
 }

@@ -49,7 +49,7 @@ struct LastQuery {
 struct LastCounters {
   uint64_t series;
   uint64_t segments, segments_skipped;
-  uint64_t vectors, vectors_skipped;
+  uint64_t vectors, vectors_read;
   uint64_t hot_rows;
   uint64_t rows_tested, rows_filtered;
   uint64_t passes;

@@ -22,6 +22,8 @@ constexpr uint32_t kNoCode = UINT32_MAX;
 constexpr uint64_t kMostRange = 4096;
 /// Before a vector is opened, so many series at most are gone through.
 constexpr uint32_t kMostCodesOfVector = 1024;
+/// Rows of a run, on average, from which on runs are worth while.
+constexpr uint32_t kLeastRowsOfRun = 16;
 
 const SegmentHead &Head(const SegmentSearch *search) {
   return SegmentReaderHead(search->reader);
@@ -117,6 +119,46 @@ void SetUpCodes(SegmentSearch *search) {
   std::fill_n(search->number_of_code, search->code_count, SeriesTable::kUnknown);
 }
 
+/// Cuts the segment into stretches of one series when all varying keys are stored as runs, few
+/// enough of them.
+void SetUpRuns(SegmentSearch *search) {
+  search->run_count = 0;
+  size_t count = 1;
+  for (int i = 0; i < search->query->key_count; i++) {
+    const KeyColumn &column = search->columns[i];
+    if (column.coding == KeyCoding::kConstant) continue;
+    const auto runs = SegmentReaderRuns(search->reader, column.attribute);
+    if (runs.empty()) return;
+    count += runs.size();
+  }
+  const uint32_t rows = Head(search).row_count();
+  if (count > std::max<size_t>(rows / kLeastRowsOfRun, 2)) return;
+  if (count > search->run_capacity) {
+    if (search->runs != nullptr) pfree(search->runs);
+    search->runs = nullptr;
+    search->run_capacity = static_cast<uint32_t>(2 * count);
+    search->runs = static_cast<SeriesRun *>(
+        MemoryContextAlloc(search->memory, sizeof(SeriesRun) * search->run_capacity));
+  }
+  uint32_t used = 0;
+  search->runs[used++].begin = 0;
+  for (int i = 0; i < search->query->key_count; i++) {
+    const KeyColumn &column = search->columns[i];
+    if (column.coding == KeyCoding::kConstant) continue;
+    for (const ValueRun &run : SegmentReaderRuns(search->reader, column.attribute))
+      if (run.begin > 0) search->runs[used++].begin = run.begin;
+  }
+  const auto before = [](const SeriesRun &a, const SeriesRun &b) { return a.begin < b.begin; };
+  const auto same = [](const SeriesRun &a, const SeriesRun &b) { return a.begin == b.begin; };
+  std::sort(search->runs, search->runs + used, before);
+  used = static_cast<uint32_t>(std::unique(search->runs, search->runs + used, same) - search->runs);
+  for (uint32_t i = 0; i < used; i++) {
+    search->runs[i].end = i + 1 < used ? search->runs[i + 1].begin : rows;
+    search->runs[i].number = SeriesTable::kUnknown;
+  }
+  search->run_count = used;
+}
+
 void LoadKeys(SegmentSearch *search, uint32_t vector) {
   if (search->loaded_vector == vector) return;
   search->loaded_vector = kNoVector;
@@ -195,6 +237,38 @@ void BuildKeyOfCode(SegmentSearch *search, uint32_t code) {
   }
 }
 
+/// Puts the key of a run together.
+void BuildKeyOfRun(SegmentSearch *search, uint32_t run) {
+  SeriesKey *key = search->key;
+  key->Clear();
+  const uint32_t row = search->runs[run].begin;
+  for (int i = 0; i < search->query->key_count; i++) {
+    const KeyColumn &column = search->columns[i];
+    if (column.coding == KeyCoding::kConstant) {
+      AddConstantToKey(key, column);
+      continue;
+    }
+    const auto runs = SegmentReaderRuns(search->reader, column.attribute);
+    const auto next =
+        std::upper_bound(runs.begin(), runs.end(), row,
+                         [](uint32_t at, const ValueRun &other) { return at < other.begin; });
+    const int64_t value = (next - 1)->value;
+    if (IsBytes(column.type.type))
+      key->AddBytes(WordOf(search, column, static_cast<uint32_t>(value)));
+    else
+      key->AddInteger(value);
+  }
+}
+
+uint32_t NumberOfRun(SegmentSearch *search, uint32_t run) {
+  if (search->runs[run].number == SeriesTable::kUnknown) {
+    BuildKeyOfRun(search, run);
+    const uint32_t number = FindSeries(search);
+    search->runs[run].number = number;
+  }
+  return search->runs[run].number;
+}
+
 bool AreSame(const KeyColumn &column, uint32_t a, uint32_t b) {
   if (column.coding == KeyCoding::kConstant) return true;
   if (column.coding == KeyCoding::kDictionary)
@@ -235,17 +309,20 @@ bool IsDone(const SegmentSearch *search, uint32_t number, int64_t rank) {
 }
 
 /// Whether every series that the segment may have has been found with this rank or better. Words of
-/// the dictionary that no row has any more keep it from being so.
+/// the dictionary that no row has any more keep it from being so, where there are no runs.
 bool AreAllDone(SegmentSearch *search, int64_t rank) {
+  const auto is_done = [&](uint32_t *number) {
+    if (*number == SeriesTable::kUnknown) *number = search->series->Lookup(search->key->view());
+    return *number != SeriesTable::kUnknown && IsDone(search, *number, rank);
+  };
+  for (uint32_t run = 0; run < search->run_count; run++) {
+    if (search->runs[run].number == SeriesTable::kUnknown) BuildKeyOfRun(search, run);
+    if (!is_done(&search->runs[run].number)) return false;
+  }
+  if (search->run_count > 0) return true;
   for (uint32_t code = 0; code < search->code_count; code++) {
-    uint32_t number = search->number_of_code[code];
-    if (number == SeriesTable::kUnknown) {
-      BuildKeyOfCode(search, code);
-      number = search->series->Lookup(search->key->view());
-      if (number == SeriesTable::kUnknown) return false;
-      search->number_of_code[code] = number;
-    }
-    if (!IsDone(search, number, rank)) return false;
+    if (search->number_of_code[code] == SeriesTable::kUnknown) BuildKeyOfCode(search, code);
+    if (!is_done(&search->number_of_code[code])) return false;
   }
   return search->code_count > 0;
 }
@@ -290,12 +367,11 @@ bool IsUniform(SegmentSearch *search, AttrNumber attribute, uint32_t vector, uin
   });
 }
 
-/// Whether one of rows first .. last of the loaded vector that fails row_quals tells that all do.
-bool FailTogether(SegmentSearch *search, uint32_t first, uint32_t last) {
+/// Whether one of rows first .. last of a vector that fails row_quals tells that all do.
+bool FailTogether(SegmentSearch *search, uint32_t vector, uint32_t first, uint32_t last) {
   if (search->query->row_quals == nullptr || search->query->reads_tids) return false;
   for (int at = -1; (at = bms_next_member(search->query->quals_read, at)) >= 0;) {
-    if (!IsUniform(search, static_cast<AttrNumber>(at), search->loaded_vector, first, last))
-      return false;
+    if (!IsUniform(search, static_cast<AttrNumber>(at), vector, first, last)) return false;
   }
   return true;
 }
@@ -310,13 +386,14 @@ bool IsTimely(const SegmentSearch *search, const Vector *times, uint32_t at) {
          (times->integers[at] >= search->from && times->integers[at] <= search->to);
 }
 
-/// Tries a row of the loaded vector as the best of its series. times: of the vector, nullptr when
-/// the segment lacks the column.
-Trial TryRow(SegmentSearch *search, uint32_t number, uint32_t at, const Vector *times) {
+/// Tries row `at` of a vector as the best of its series. times: of the vector, nullptr when the
+/// segment lacks the column.
+Trial TryRow(SegmentSearch *search, uint32_t number, uint32_t vector, uint32_t at,
+             const Vector *times) {
   const LastQuery *query = search->query;
   BestRow row;
   row.segment = search->current;
-  row.row = search->loaded_vector * kVectorSize + at;
+  row.row = vector * kVectorSize + at;
   if (times == nullptr || times->IsNull(at)) {
     row.kind =
         query->nulls == LastNulls::kFirst ? BestRow::Kind::kNullFirst : BestRow::Kind::kNullLast;
@@ -355,30 +432,39 @@ uint32_t EndOfRun(const SegmentSearch *search, uint32_t at, uint32_t edge) {
   return inside;
 }
 
-/// Goes along the loaded vector of a sorted segment, run by run, best row of each first.
-void WalkRuns(SegmentSearch *search) {
+/// Looks at rows first .. last of a vector, all of one series, the likeliest first. False when
+/// nothing behind them in the run can matter.
+bool WalkPart(SegmentSearch *search, uint32_t number, uint32_t vector, uint32_t first,
+              uint32_t last) {
+  const Vector *times = SegmentReaderVector(search->reader, search->query->time_attribute, vector);
+  const uint32_t end = IsNewest(search) ? first : last;
+  const uint32_t step = IsNewest(search) ? UINT32_MAX : 1;
+  bool has_failed = false;
+  for (uint32_t at = IsNewest(search) ? last : first;; at += step) {
+    if (TryRow(search, number, vector, at, times) != Trial::kFailed) {
+      if (search->times_rise) return false;
+    } else if (search->series->best(number).kind == BestRow::Kind::kUnwanted) {
+      return false;
+    } else if (!has_failed && IsTimely(search, times, at)) {
+      if (FailTogether(search, vector, std::min(at, end), std::max(at, end))) return true;
+      has_failed = true;
+    }
+    if (at == end) return true;
+  }
+}
+
+/// Goes along the loaded vector of a sorted segment, run by run.
+void WalkSorted(SegmentSearch *search) {
   const uint32_t vector = search->loaded_vector;
   const uint32_t rows = Head(search).VectorRows(vector);
   const int64_t rank = BestRankOf(search, vector);
   const uint32_t edge = IsNewest(search) ? 0 : rows - 1;
   const uint32_t step = IsNewest(search) ? UINT32_MAX : 1;
-  const Vector *times = nullptr;
   for (uint32_t at = IsNewest(search) ? rows - 1 : 0;; at += step) {
     const uint32_t number = NumberOfRow(search, at);
     const uint32_t end = EndOfRun(search, at, edge);
-    if (!IsDone(search, number, rank)) {
-      if (times == nullptr)
-        times = SegmentReaderVector(search->reader, search->query->time_attribute, vector);
-      bool has_failed = false;
-      while (TryRow(search, number, at, times) == Trial::kFailed && at != end) {
-        if (search->series->best(number).kind == BestRow::Kind::kUnwanted) break;
-        if (!has_failed && IsTimely(search, times, at)) {
-          if (FailTogether(search, std::min(at, end), std::max(at, end))) break;
-          has_failed = true;
-        }
-        at += step;
-      }
-    }
+    if (!IsDone(search, number, rank))
+      WalkPart(search, number, vector, std::min(at, end), std::max(at, end));
     at = end;
     if (at == edge) break;
   }
@@ -403,12 +489,12 @@ void WalkRows(SegmentSearch *search) {
     if (IsDone(search, number, rank)) continue;
     if (times == nullptr)
       times = SegmentReaderVector(search->reader, search->query->time_attribute, vector);
-    if (TryRow(search, number, at, times) != Trial::kFailed || has_failed) continue;
+    if (TryRow(search, number, vector, at, times) != Trial::kFailed || has_failed) continue;
     // What makes a row fail may also be its time, or its series' key.
     if (!IsTimely(search, times, at) ||
         search->series->best(number).kind == BestRow::Kind::kUnwanted)
       continue;
-    if (FailTogether(search, 0, rows - 1)) break;
+    if (FailTogether(search, vector, 0, rows - 1)) break;
     has_failed = true;
   }
 }
@@ -421,14 +507,21 @@ bool IsKey(const SegmentSearch *search, int16_t attribute) {
   return false;
 }
 
-/// Whether the rows of one series lie together in the current segment, their times rising.
-bool IsSorted(const SegmentSearch *search) {
+/// Whether times rise within rows of one series that lie together.
+bool DoTimesRise(const SegmentSearch *search) {
   if (search->time_column < 0) return false;
   const auto sort_key = Head(search).sort_key();
   const auto time = std::find(sort_key.begin(), sort_key.end(), search->query->time_attribute);
   if (time == sort_key.end()) return false;
-  for (auto attribute = sort_key.begin(); attribute != time; ++attribute)
-    if (!IsKey(search, *attribute)) return false;
+  return std::all_of(sort_key.begin(), time,
+                     [&](int16_t attribute) { return IsKey(search, attribute); });
+}
+
+/// Whether all rows of a series lie together in the current segment, their times rising.
+bool IsSorted(const SegmentSearch *search) {
+  if (!search->times_rise) return false;
+  const auto sort_key = Head(search).sort_key();
+  const auto time = std::find(sort_key.begin(), sort_key.end(), search->query->time_attribute);
   for (int i = 0; i < search->query->key_count; i++) {
     const KeyColumn &column = search->columns[i];
     if (column.coding != KeyCoding::kConstant &&
@@ -448,37 +541,70 @@ void OpenCandidate(SegmentSearch *search, int32_t index) {
                             : -1;
   for (int i = 0; i < search->query->key_count; i++) SetCoding(search, &search->columns[i]);
   SetUpCodes(search);
+  SetUpRuns(search);
+  search->times_rise = DoTimesRise(search);
+  search->vector_read = kNoVector;
 }
 
-/// Whether the vector may have a row that matters.
+/// Whether a vector may have a row that passes the conditions.
 bool IsWorthReading(SegmentSearch *search, uint32_t vector) {
   if (IsOutOfTime(search, vector)) return false;
-  if (search->code_count <= kMostCodesOfVector && AreAllDone(search, BestRankOf(search, vector)))
-    return false;
   VectorFilters *filters = search->query->filters;
   return filters == nullptr || JudgeVector(filters, Head(search), vector) != Verdict::kNone;
 }
 
-void WalkVectors(SegmentSearch *search) {
-  const bool is_sorted = IsSorted(search);
-  const uint32_t count = Head(search).vector_count();
-  uint32_t begin = 0;
-  uint32_t end = count;
-  if (search->query->filters != nullptr)
-    FindKeyVectors(search->query->filters, search->reader, &begin, &end);
-  search->counters.vectors_skipped += count - (end - begin);
+void CountVector(SegmentSearch *search, uint32_t vector) {
+  if (vector != search->vector_read) search->counters.vectors_read++;
+  search->vector_read = vector;
+}
+
+/// Goes along a run of one series, over vectors begin .. end - 1 at most.
+void WalkRun(SegmentSearch *search, const SeriesRun &run, uint32_t begin, uint32_t end) {
+  begin = std::max(begin, run.begin / kVectorSize);
+  end = std::min(end, (run.end - 1) / kVectorSize + 1);
   for (uint32_t i = begin; i < end; i++) {
     const uint32_t vector = IsNewest(search) ? end - 1 - (i - begin) : i;
     CHECK_FOR_INTERRUPTS();
-    if (!IsWorthReading(search, vector)) {
-      search->counters.vectors_skipped++;
+    if (IsDone(search, run.number, BestRankOf(search, vector)) || !IsWorthReading(search, vector))
       continue;
-    }
+    CountVector(search, vector);
+    const uint32_t row = vector * kVectorSize;
+    if (!WalkPart(search, run.number, vector, std::max(run.begin, row) - row,
+                  std::min(run.end, row + kVectorSize) - row - 1))
+      return;
+  }
+}
+
+/// Goes over vectors begin .. end - 1.
+void WalkVectors(SegmentSearch *search, uint32_t begin, uint32_t end) {
+  const bool is_sorted = IsSorted(search);
+  for (uint32_t i = begin; i < end; i++) {
+    const uint32_t vector = IsNewest(search) ? end - 1 - (i - begin) : i;
+    CHECK_FOR_INTERRUPTS();
+    if (search->code_count <= kMostCodesOfVector && AreAllDone(search, BestRankOf(search, vector)))
+      continue;
+    if (!IsWorthReading(search, vector)) continue;
+    CountVector(search, vector);
     LoadKeys(search, vector);
     if (is_sorted)
-      WalkRuns(search);
+      WalkSorted(search);
     else
       WalkRows(search);
+  }
+}
+
+void WalkSegment(SegmentSearch *search) {
+  uint32_t begin = 0;
+  uint32_t end = Head(search).vector_count();
+  if (search->query->filters != nullptr)
+    FindKeyVectors(search->query->filters, search->reader, &begin, &end);
+  if (search->run_count == 0) return WalkVectors(search, begin, end);
+  for (uint32_t i = 0; i < search->run_count; i++) {
+    const uint32_t run = IsNewest(search) ? search->run_count - 1 - i : i;
+    const bool is_outside = search->runs[run].end <= begin * kVectorSize ||
+                            search->runs[run].begin >= end * kVectorSize;
+    if (!is_outside && NumberOfRun(search, run) != SeriesTable::kOtherPass)
+      WalkRun(search, search->runs[run], begin, end);
   }
 }
 
@@ -552,10 +678,9 @@ void SearchSegments(SegmentSearch *search) {
     const int64_t rank = search->time_column >= 0 ? search->candidates[i].rank : INT64_MAX;
     if (AreAllDone(search, rank) || !MayPass(search)) {
       search->counters.segments_skipped++;
-      search->counters.vectors_skipped += Head(search).vector_count();
       continue;
     }
-    WalkVectors(search);
+    WalkSegment(search);
   }
 }
 
@@ -566,6 +691,7 @@ uint32_t FindSeries(SegmentSearch *search) {
          search->series->memory_bytes() > search->memory_bytes && search->series->Halve()) {
     number = search->series->Lookup(key);
     std::fill_n(search->number_of_code, search->code_count, SeriesTable::kUnknown);
+    for (uint32_t i = 0; i < search->run_count; i++) search->runs[i].number = SeriesTable::kUnknown;
     search->generation++;
   }
   return number;

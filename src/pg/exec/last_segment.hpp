@@ -35,6 +35,12 @@ struct KeyColumn {
   const Vector *values;
 };
 
+/// A stretch of rows of one series in the current segment.
+struct SeriesRun {
+  uint32_t begin, end;  // rows
+  uint32_t number;      // of the series, kUnknown until looked up
+};
+
 /// A segment and what the best row in it can be.
 struct Candidate {
   const SegmentRow *segment;
@@ -68,6 +74,11 @@ struct SegmentSearch {
   uint32_t code_count, code_capacity;
   uint32_t *number_of_code;
   uint32_t generation;  // changes when series get new numbers
+  // Where the varying keys are stored as runs: the stretches of one series, in order. Else 0.
+  SeriesRun *runs;
+  uint32_t run_count, run_capacity;
+  bool times_rise;       // within what has equal keys and lies together
+  uint32_t vector_read;  // the one that was counted last
 };
 
 constexpr int64_t RankOf(LastOrder order, int64_t time) {

@@ -139,8 +139,10 @@ namespace {
 /// What a reader keeps for one attribute, from segment to segment.
 struct ReaderColumn {
   BlockReader *block;
-  Vector *vector;     // made on first use
-  CodeVector *codes;  // made on first use
+  Vector *vector;                    // made on first use
+  CodeVector *codes;                 // made on first use
+  std::pmr::vector<ValueRun> *runs;  // made on first use
+  bool has_read_runs;                // of the current segment
   std::byte *buffer;
   size_t buffer_size;
   bool is_open;            // for the current segment
@@ -259,6 +261,7 @@ void OpenColumn(SegmentReader *reader, ReaderColumn *column, AttrNumber attribut
   const SegmentHead &head = *reader->head->head;
   const int index = head.FindColumn(attribute);
   column->decoded = column->decoded_codes = kNoVector;
+  column->has_read_runs = false;
   column->is_open = true;
   column->is_absent = index < 0;
   if (column->is_absent) return;
@@ -403,6 +406,19 @@ const CodeVector *SegmentReaderCodes(SegmentReader *reader, AttrNumber attribute
 std::span<const ByteView> SegmentReaderDictionary(SegmentReader *reader, AttrNumber attribute) {
   const ReaderColumn *column = OpenedColumn(reader, attribute);
   return column == nullptr ? std::span<const ByteView>{} : column->block->Dictionary();
+}
+
+std::span<const ValueRun> SegmentReaderRuns(SegmentReader *reader, AttrNumber attribute) {
+  ReaderColumn *column = OpenedColumn(reader, attribute);
+  if (column == nullptr) return {};
+  if (!column->has_read_runs) {
+    if (column->runs == nullptr)
+      column->runs = New<std::pmr::vector<ValueRun>>(reader->context, reader->resource);
+    const Status status = column->block->ReadRuns(*column->runs);
+    if (!status.ok()) RaiseDamaged(reader, reader->row, attribute, status);
+    column->has_read_runs = true;
+  }
+  return *column->runs;
 }
 
 const SegmentReaderCounters &SegmentReaderCount(const SegmentReader *reader) {

@@ -41,6 +41,9 @@ const CodeVector *SegmentReaderCodes(SegmentReader *reader, AttrNumber attribute
 /// The distinct values of an attribute of a bytes class, empty when it is not stored as a
 /// dictionary. Valid until the segment changes.
 std::span<const ByteView> SegmentReaderDictionary(SegmentReader *reader, AttrNumber attribute);
+/// The runs of equal values (integer classes) or codes (dictionaries) of an attribute; empty when
+/// the segment lacks it, or does not store it as runs. Valid until the segment changes.
+std::span<const ValueRun> SegmentReaderRuns(SegmentReader *reader, AttrNumber attribute);
 /// What has been read since the reader was made: bytes of blocks, and values decoded from them.
 struct SegmentReaderCounters {
   uint64_t bytes_read, values_decoded;
