@@ -7,6 +7,8 @@
 #include <functional>
 #include <limits>
 
+#include "tsext/bytes.hpp"
+
 #include "core/vector/real_order.hpp"
 #include "core/vector/vector_kernels.hpp"
 
@@ -14,12 +16,20 @@ namespace tsext {
 
 namespace {
 
-/// Selects the rows that are not NULL and for which passes(row) is true.
-template <typename VectorOrCodes, typename Predicate>
-void SelectWhere(const VectorOrCodes &vector, const Predicate &passes, Selection &out) {
-  out.Clear();
-  for (uint32_t row = 0; row < vector.count; row++)
-    if (!vector.IsNull(row) && passes(row)) out.Select(row);
+/// Selects the rows that are not NULL and for which passes(row) is true; it is not called for
+/// NULLs.
+template <typename Predicate>
+void SelectWhere(const Vector &vector, const Predicate &passes, Selection &out) {
+  for (uint32_t i = 0; i < Selection::kWords; i++) {
+    const uint64_t nulls = vector.any_null ? vector.nulls[i] : 0;
+    const uint32_t end = std::min(vector.count, (i + 1) * 64);
+    uint64_t word = 0;
+    for (uint32_t row = i * 64; row < end; row++) {
+      const bool is_null = ((nulls >> (row % 64)) & 1) != 0;
+      word |= (!is_null && passes(row) ? uint64_t{1} : uint64_t{0}) << (row % 64);
+    }
+    out.words[i] = word;
+  }
 }
 
 /// memcmp, then length.
@@ -244,13 +254,20 @@ void FilterNotNull(const Vector &vector, Selection &out) {
 void FilterBytes(const Vector &vector, Comparison comparison, ByteView constant, Selection &out) {
   if (comparison == Comparison::kEqual || comparison == Comparison::kNotEqual) {
     const bool wanted = comparison == Comparison::kEqual;
+    // Values of one length tend to begin alike: the last bytes tell most of them apart.
+    const uint32_t size = constant.size;
+    const uint32_t before = size < sizeof(uint64_t) ? size : size - uint32_t{sizeof(uint64_t)};
+    const auto end_of = [&](ByteView value) {
+      return before < size ? LoadUnaligned<uint64_t>(value.data + before) : 0;
+    };
+    const uint64_t end = end_of(constant);
     SelectWhere(
         vector,
         [&](uint32_t row) {
           const ByteView value = vector.bytes[row];
           const bool is_equal =
-              value.size == constant.size &&
-              (value.size == 0 || std::memcmp(value.data, constant.data, value.size) == 0);
+              value.size == size && end_of(value) == end &&
+              (before == 0 || std::memcmp(value.data, constant.data, before) == 0);
           return is_equal == wanted;
         },
         out);
