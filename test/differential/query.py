@@ -28,7 +28,7 @@ OTHER = {"enable_hashagg": "off", "enable_sort": "off", "enable_hashjoin": "off"
 # ---- comparing answers
 
 def canonical(value, how):
-    """A value that is equal for equal values, to sort by and to compare."""
+    """A value that is equal for equal values."""
     if value is None or how == "exact":
         return (value is None, value or "")
     try:
@@ -37,8 +37,6 @@ def canonical(value, how):
         return (False, value)
     if not number.is_finite():
         return (False, value)
-    if how == "close":
-        return (False, f"{float(number):.4g}")
     return (False, "0" if number == 0 else str(number.normalize(EXACT)))
 
 
@@ -59,21 +57,38 @@ def is_close(a, b, item, tables):
     return abs(x - y) <= 1e-9 * max(abs(x), abs(y)) + off
 
 
+def apart(a, b):
+    """-> what is in one of two lists of rows only, duplicates counted"""
+    left, right = collections.Counter(a), collections.Counter(b)
+    return list((left - right).elements()), list((right - left).elements())
+
+
 def same_answer(a, b, query, tables):
     """a, b: rows of text. The order counts where ORDER BY leaves no ties."""
     if a == b:
         return True
     if len(a) != len(b):
         return False
-    how = [item.how for item in query.items]
-    if not (query.total and query.order):
-        # Columns that must be equal come first in the sort, so that inexact ones cannot tear rows apart.
-        rank = sorted(range(len(how)), key=lambda i: how[i] == "close")
-        a, b = (sorted(rows, key=lambda row: [canonical(row[i], how[i]) for i in rank]) for rows in (a, b))
-    for left, right in zip(a, b):
-        for x, y, item in zip(left, right, query.items):
-            if not (is_close(x, y, item, tables) if item.how == "close" else canonical(x, item.how) == canonical(y, item.how)):
-                return False
+
+    def is_same_row(left, right):
+        return all(is_close(x, y, item, tables) if item.how == "close" else canonical(x, item.how) == canonical(y, item.how) for x, y, item in zip(left, right, query.items))
+
+    if query.total and query.order:
+        return all(map(is_same_row, a, b))
+    # Rows that agree in what must be equal are matched one by one.
+    def exact_part(row):
+        return tuple(canonical(value, item.how) for value, item in zip(row, query.items) if item.how != "close")
+
+    a, b = apart(a, b)
+    waiting = collections.defaultdict(list)
+    for row in b:
+        waiting[exact_part(row)].append(row)
+    for row in a:
+        alike = waiting[exact_part(row)]
+        match = next((i for i, other in enumerate(alike) if is_same_row(row, other)), None)
+        if match is None:
+            return False
+        del alike[match]
     return True
 
 
@@ -213,7 +228,7 @@ class Runner:
 
 def show_rows(rows, expected):
     """What is in one answer only, or where their order parts."""
-    only, missing = (list((collections.Counter(a) - collections.Counter(b)).elements()) for a, b in ((rows, expected), (expected, rows)))
+    only, missing = apart(rows, expected)
     if not only and not missing:
         i = next(i for i, (a, b) in enumerate(zip(rows, expected)) if a != b)
         return f"row {i} in t: {rows[i]}\nrow {i} in h: {expected[i]}"

@@ -372,7 +372,7 @@ class Writer:
 
     def query(self):
         r = self.random
-        shapes = [(self.grouped, 8), (self.plain_aggregate, 5), (self.rows, 5), (self.newest, 3), (self.top_buckets, 2), (self.last_of_series, 5), (self.distinct, 2), (self.joined, 2), (self.lateral, 1.5),
+        shapes = [(self.grouped, 8), (self.plain_aggregate, 5), (self.rows, 5), (self.newest, 3), (self.top_buckets, 3), (self.last_of_series, 5), (self.distinct, 2), (self.joined, 2), (self.lateral, 1.5),
                   (self.union, 1), (self.nested, 1), (self.risky, 0.7), (self.window, 0.5), (self.self_join, 0.5), (self.sets, 0.5)]
         return r.choices([s for s, _ in shapes], [w for _, w in shapes])[0]()
 
@@ -404,10 +404,28 @@ class Writer:
         return query
 
     def top_buckets(self):
+        """The newest or oldest buckets; some with what stands between the groups and the LIMIT."""
         r = self.random
         key = self.time_key()
-        return Query([Item(key, "value")] + [self.aggregate() for _ in range(r.randint(1, 3))], "@T@", self.where(), [key], [self.having()] if r.random() < 0.15 else [],
-                     [key + r.choice(["", " DESC", " DESC", " DESC NULLS LAST"])], f" LIMIT {r.choice([1, 2, 5])}", total=True)
+        query = Query([Item(key, "value")] + [self.aggregate() for _ in range(r.randint(1, 3))], self.source(), self.where(), [key], [self.having()] if r.random() < 0.15 else [],
+                      [key + r.choice(["", " DESC", " DESC", " DESC NULLS LAST"])], r.choice([" LIMIT 1", " LIMIT 2", " LIMIT 5", " LIMIT 20", " LIMIT 2 OFFSET 3", " OFFSET 2", " LIMIT NULL",
+                                                                                          " FETCH FIRST 3 ROWS WITH TIES", f" LIMIT {literal('int8', '4')}", " LIMIT (SELECT min(k) + 2 FROM d)"]), total=True)
+        between = r.random()
+        if between < 0.08:
+            query.items.append(Item(f"row_number() OVER (ORDER BY {key})"))
+        elif between < 0.12:
+            query.items.append(Item("sum(count(*)) OVER ()"))
+        elif between < 0.16:
+            query.items.append(Item("generate_series(1, 2)"))
+            query.order.append("generate_series(1, 2)")
+        elif between < 0.2:
+            query.head = "DISTINCT"
+        elif between < 0.25:
+            query.group, query.items = [*query.group, "tag"], [*query.items, Item("tag")]
+            query.order.append("tag")
+        elif between < 0.3:
+            return Query([Item("count(*)"), Item("max(x0)", "value")], ["(", query, ") b"])
+        return query
 
     def output(self):
         r = self.random
