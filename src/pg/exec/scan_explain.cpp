@@ -76,14 +76,15 @@ void ExplainCounts(const char *label, const NamedCount *counts, int count, Expla
 }
 
 void ExplainCounters(ScanState *node, ExplainState *explain) {
-  // Of all participants when the scan was parallel.
-  const BatchCounters counters = node->parallel != nullptr && node->shared == nullptr
+  // Of all participants when the scan was parallel; the leader need not be one.
+  const BatchCounters counters = node->parallel != nullptr || node->scan == nullptr
                                      ? node->total
                                      : BatchScanCounters(node->scan);
   Relation relation = node->custom.ss.ss_currentRelation;
   const StoreTotal total =
       GetStoreTotal(relation->rd_rel->reltoastrelid, node->custom.ss.ps.state->es_snapshot);
-  const int64_t out_of_time = total.segments - BatchScanSegmentsInTime(node->scan);
+  const int64_t out_of_time =
+      node->scan == nullptr ? 0 : total.segments - BatchScanSegmentsInTime(node->scan);
   const uint64_t skipped_time = out_of_time > 0 ? static_cast<uint64_t>(out_of_time) : 0;
   const NamedCount segments[] = {
       {"Segments", "", counters.segments + skipped_time},
@@ -117,8 +118,8 @@ void ExplainScan(CustomScanState *state, List *ancestors, ExplainState *explain)
       ExplainPropertyText(
           "Order", node->order == BatchOrder::kNewest ? "newest first" : "oldest first", explain);
     ExplainFilters(node, ancestors, explain);
-    if (!explain->analyze || node->scan == nullptr) return;
-    ExplainTimes(node, explain);
+    if (!explain->analyze || (node->scan == nullptr && node->parallel == nullptr)) return;
+    if (node->scan != nullptr) ExplainTimes(node, explain);
     ExplainCounters(node, explain);
   });
 }
