@@ -74,18 +74,18 @@ struct PlacedTag {
 };
 
 TagColumns *FindTagColumns(Router *router, LineTable *table, const PlacedTag *tags, int count) {
-  for (TagColumns *set = table->tag_sets; set != nullptr; set = set->next) {
-    bool same = set->count == count;
-    for (int i = 0; same && i < count; i++) same = set->columns[i] == tags[i].column;
-    if (same) return set;
-  }
+  const size_t size = sizeof(int16_t) * static_cast<size_t>(count);
+  auto *columns = static_cast<int16_t *>(BatchAllocate(router, size));
+  for (int i = 0; i < count; i++) columns[i] = static_cast<int16_t>(tags[i].column);
+  const std::string_view key(reinterpret_cast<const char *>(columns), size);
+  auto *known = static_cast<TagColumns *>(ByteMapFind(table->tag_sets, key));
+  if (known != nullptr) return known;
   auto *set = static_cast<TagColumns *>(MemoryContextAlloc(router->known, sizeof(TagColumns)));
+  set->number = ++router->last_number;
   set->count = count;
-  set->columns = static_cast<int16_t *>(
-      MemoryContextAlloc(router->known, sizeof(int16_t) * static_cast<size_t>(count) + 1));
-  for (int i = 0; i < count; i++) set->columns[i] = static_cast<int16_t>(tags[i].column);
-  set->next = table->tag_sets;
-  table->tag_sets = set;
+  set->columns = static_cast<int16_t *>(MemoryContextAlloc(router->known, size + 1));
+  std::copy_n(columns, count, set->columns);
+  ByteMapAdd(&table->tag_sets, {reinterpret_cast<const char *>(set->columns), size}, set);
   return set;
 }
 
@@ -270,6 +270,7 @@ void DropRepeatedFields(Router *router, LineLayout *layout) {
 LineLayout *NewLayout(Router *router, size_t value_count) {
   auto *layout =
       static_cast<LineLayout *>(MemoryContextAllocZero(router->known, sizeof(LineLayout)));
+  layout->number = ++router->last_number;
   layout->columns = static_cast<int16_t *>(
       MemoryContextAllocHuge(router->known, sizeof(int16_t) * value_count + 1));
   layout->conversions = static_cast<Conversion *>(

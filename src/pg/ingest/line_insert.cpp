@@ -342,9 +342,10 @@ void InsertBySql(const Part &part) {
       MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint32_t) * part.count));
   std::copy_n(part.units, part.count, units);
   std::sort(units, units + part.count, [rows](uint32_t a, uint32_t b) {
-    if (rows[a].layout != rows[b].layout) return rows[a].layout < rows[b].layout;
+    const LineLayout *a_layout = rows[a].layout, *b_layout = rows[b].layout;
+    if (a_layout != b_layout) return a_layout->number < b_layout->number;
     const TagColumns *a_tags = rows[a].series->tags, *b_tags = rows[b].series->tags;
-    return a_tags != b_tags ? a_tags < b_tags : a < b;
+    return a_tags != b_tags ? a_tags->number < b_tags->number : a < b;
   });
   for (uint32_t from = 0, to; from < part.count; from = to) {
     const LineRow &first = rows[units[from]];

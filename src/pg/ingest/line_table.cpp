@@ -219,7 +219,7 @@ LineTable *AddTable(Router *router, std::string_view name, Oid relation_id) {
   table->kind = RELKIND_RELATION;
   table->time_type = InvalidOid;
   table->nanoseconds = -1;
-  for (ByteMap *map : {&table->column_map, &table->layouts, &table->unions}) {
+  for (ByteMap *map : {&table->column_map, &table->tag_sets, &table->layouts, &table->unions}) {
     map->context = router->known;
     map->seed = router->seed;
   }

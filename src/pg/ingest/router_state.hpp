@@ -57,7 +57,7 @@ struct LineColumn {
 
 /// Columns of a series' tags.
 struct TagColumns {
-  TagColumns *next;
+  int64_t number;  // in the order of coming to be known
   int count;
   int16_t *columns;  // indexes into LineTable::columns
 };
@@ -72,6 +72,7 @@ struct LayoutField {
 
 /// The fields that one or more lines of a table have in common.
 struct LineLayout {
+  int64_t number;       // in the order of coming to be known
   int field_count;      // as sent; 0 for layouts made by merging rows
   LayoutField *fields;  // as sent
   int value_count;
@@ -122,11 +123,11 @@ struct LineTable {
   int column_count, column_capacity;
   ByteMap column_map;  // by name: index + 1
   int nanoseconds;     // index of time_ns, -1 = none
-  TagColumns *tag_sets;
-  ByteMap layouts;  // by keys and types as sent
-  ByteMap unions;   // made by merging rows, by columns and conversions
-  bool is_stale;    // DDL on it was seen since its definition was read
-  Reject reject;    // of every line; such tables are forgotten after the batch
+  ByteMap tag_sets;    // by column indexes
+  ByteMap layouts;     // by keys and types as sent
+  ByteMap unions;      // made by merging rows, by columns and conversions
+  bool is_stale;       // DDL on it was seen since its definition was read
+  Reject reject;       // of every line; such tables are forgotten after the batch
 
   // The batch's.
   uint64_t batch;
@@ -159,7 +160,7 @@ struct Router {
   // Known.
   ByteMap series;  // by bytes as sent: SeriesEntry
   SeriesEntry nowhere, *last;
-  int64_t series_count;
+  int64_t series_count, last_number;
   bool warned;
   LineTable *tables;
   ByteMap table_map;  // by name
