@@ -245,6 +245,36 @@ SELECT time_bucket(86400, i4) b, count(*) FROM agg_times GROUP BY 1 ORDER BY 1;
 SELECT time_bucket(1000::bigint, i8) b, count(*) FROM agg_times GROUP BY 1 ORDER BY 1;
 SELECT sum(i8), avg(i8), min(i8), max(i8), sum(i4), avg(i4) FROM agg_times;
 
+-- More groups than the planner expected, and than memory holds: several passes; parallel: parts of the groups early.
+SET work_mem = '64kB';
+SET hash_mem_multiplier = 1;
+CREATE TABLE many (time timestamptz NOT NULL, k int, g text, v float8, n numeric) USING tsext WITH (tsext.segment_by = 'g');
+INSERT INTO many SELECT timestamptz '2024-01-01 00:00+00' + i * interval '1 s', i % 5001, 'g' || i % 3001, i, i FROM generate_series(1, 20000) i;
+SELECT tsext.compact('many') IS NOT NULL AS compacted;
+INSERT INTO many SELECT timestamptz '2024-01-02 00:00+00' + i * interval '1 s', i % 5001, 'g' || i % 3001, i, i FROM generate_series(1, 3000) i;
+ALTER TABLE many ALTER k SET (n_distinct = 10), ALTER g SET (n_distinct = 5);
+ANALYZE many;
+CREATE TABLE many_heap AS SELECT * FROM many;
+CREATE FUNCTION passes(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE line text;
+BEGIN
+  FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query LOOP
+    IF line LIKE '%Passes: %' THEN RETURN 'several passes'; END IF;
+  END LOOP;
+  RETURN 'one pass';
+END $$;
+SELECT passes('SELECT k, count(*) FROM many GROUP BY k'), passes('SELECT k % 3, count(*) FROM many GROUP BY 1');
+SELECT count(*) FROM (
+  SELECT k, count(*), sum(v), sum(n), last(g, time) FROM many GROUP BY k EXCEPT ALL SELECT k, count(*), sum(v), sum(n), last(g, time) FROM many_heap GROUP BY k) d;
+SELECT count(*), sum(c), sum(array_length(a, 1)) FROM (SELECT g, count(*) AS c, array_agg(v) AS a FROM many GROUP BY g) s;
+SET max_parallel_workers_per_gather = 2;
+SELECT count(*) FROM (
+  SELECT k, count(*), sum(v), sum(n), last(g, time) FROM many GROUP BY k EXCEPT ALL SELECT k, count(*), sum(v), sum(n), last(g, time) FROM many_heap GROUP BY k) d;
+SET max_parallel_workers_per_gather = 0;
+RESET work_mem;
+RESET hash_mem_multiplier;
+DROP TABLE many, many_heap;
+
 -- An empty table, one without columns, dropped and added columns.
 CREATE TABLE agg_empty (time timestamptz, v float8) USING tsext;
 SELECT count(*), sum(v), max(time) FROM agg_empty;

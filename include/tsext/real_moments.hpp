@@ -27,7 +27,11 @@ struct RealMoments {
   void Add(double value, bool with_squares) noexcept;
 
   /// `values` finite values whose sum is known, finite too. `squares` is not kept.
-  void AddSum(uint64_t values, double values_sum) noexcept;
+  void AddSum(uint64_t values, double values_sum) noexcept {
+    count += values;
+    finite += values;
+    sum += values_sum;
+  }
 
   /// The sum by IEEE's rules.
   double Sum() const noexcept;

@@ -55,9 +55,11 @@ GroupTable::GroupTable(uint32_t words, std::pmr::memory_resource *memory)
 
 uint64_t GroupTable::Hash(const int64_t *key, uint32_t words) noexcept {
   uint64_t hash = 0;
-  for (uint32_t i = 0; i < words; i++)
-    hash = Mix(hash + 0x9E3779B97F4A7C15 + static_cast<uint64_t>(key[i]));
-  return hash;
+  for (uint32_t i = 0; i < words; i++) {
+    hash = (hash + static_cast<uint64_t>(key[i])) * 0x9E3779B97F4A7C15;
+    hash ^= hash >> 29;
+  }
+  return Mix(hash);
 }
 
 bool GroupTable::IsKey(uint32_t number, const int64_t *key) const noexcept {

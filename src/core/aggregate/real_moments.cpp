@@ -59,11 +59,6 @@ void RealMoments::Add(const Vector &vector, const Slice &slice, bool with_square
   Join(summary.count, summary.sum, other_squares, with_squares);
 }
 
-void RealMoments::AddSum(uint64_t values, double values_sum) noexcept {
-  count += values;
-  Join(values, values_sum, 0, false);
-}
-
 double RealMoments::Sum() const noexcept {
   constexpr uint64_t both = kPositiveInfinity | kNegativeInfinity;
   if ((special & kNan) != 0 || (special & both) == both)

@@ -30,6 +30,9 @@ namespace tsext::pg {
 
 namespace {
 
+/// Runs of so many rows at most are gone through here: a kernel would only just have begun.
+constexpr int kShortRun = 12;
+
 DatumClass ClassOfType(Oid type) {
   FormData_pg_attribute attribute{};
   attribute.atttypid = type;
@@ -249,18 +252,19 @@ class RealTransition final : public NumberTransition {
   void Advance(const BatchInput &input, std::span<const GroupRun> runs, const Selection *selection,
                GroupStates &states) override {
     const Vector &vector = ArgumentVector(argument_, input, selection);
+    const bool is_plain = vector.type == PhysicalType::kFloat64 && !vector.any_null &&
+                          selection == nullptr && !with_squares_;
     for (const GroupRun &run : runs) {
       auto &state = At<RealMoments>(states.At(run.group) + offset);
-      if (run.end - run.begin > 2) {
-        state.Add(vector, SliceOf(run, selection), with_squares_);
-        continue;
+      if (is_plain && run.end - run.begin <= kShortRun) {
+        double sum = 0;
+        for (uint32_t row = run.begin; row < run.end; row++) sum += vector.doubles[row];
+        if (std::isfinite(sum)) {
+          state.AddSum(run.rows, sum);
+          continue;
+        }
       }
-      ForEachRow(selection, run.begin, run.end, [&](uint32_t row) {
-        if (!vector.IsNull(row))
-          state.Add(
-              vector.type == PhysicalType::kFloat32 ? vector.floats[row] : vector.doubles[row],
-              with_squares_);
-      });
+      state.Add(vector, SliceOf(run, selection), with_squares_);
     }
   }
   bool TakeFooter(const FooterSource &source, std::byte *state) override {
@@ -309,18 +313,13 @@ class ExtremeTransition final : public NumberTransition {
   void Advance(const BatchInput &input, std::span<const GroupRun> runs, const Selection *selection,
                GroupStates &states) override {
     const Vector &vector = ArgumentVector(argument_, input, selection);
-    constexpr uint32_t part = is_least ? kSummaryMin : kSummaryMax;
+    const bool is_plain =
+        vector.type != PhysicalType::kFloat32 && !vector.any_null && selection == nullptr;
     for (const GroupRun &run : runs) {
-      const Slice slice = SliceOf(run, selection);
-      if constexpr (std::is_same_v<Number, double>) {
-        const RealSummary summary = SummarizeReals(vector, slice, part);
-        Take(summary.count, is_least ? summary.min : summary.max,
-             At<State>(states.At(run.group) + offset));
-      } else {
-        const IntegerSummary summary = SummarizeIntegers(vector, slice, part);
-        Take(summary.count, is_least ? summary.min : summary.max,
-             At<State>(states.At(run.group) + offset));
-      }
+      auto &state = At<State>(states.At(run.group) + offset);
+      if (is_plain && run.end - run.begin <= kShortRun && TakeShort(ValuesOf(vector), run, state))
+        continue;
+      TakeSlice(vector, SliceOf(run, selection), state);
     }
   }
   bool TakeFooter(const FooterSource &source, std::byte *state) override {
@@ -348,6 +347,33 @@ class ExtremeTransition final : public NumberTransition {
   }
 
  private:
+  static const Number *ValuesOf(const Vector &vector) {
+    if constexpr (std::is_same_v<Number, double>)
+      return vector.doubles;
+    else
+      return vector.integers;
+  }
+  /// False when there is a NaN.
+  static bool TakeShort(const Number *values, const GroupRun &run, State &state) {
+    Number best = values[run.begin];
+    bool is_ordered = true;
+    for (uint32_t row = run.begin; row < run.end; row++) {
+      best = (is_least ? values[row] < best : values[row] > best) ? values[row] : best;
+      is_ordered &= values[row] == values[row];
+    }
+    if (is_ordered) Take(1, best, state);
+    return is_ordered;
+  }
+  static void TakeSlice(const Vector &vector, const Slice &slice, State &state) {
+    constexpr uint32_t part = is_least ? kSummaryMin : kSummaryMax;
+    if constexpr (std::is_same_v<Number, double>) {
+      const RealSummary summary = SummarizeReals(vector, slice, part);
+      Take(summary.count, is_least ? summary.min : summary.max, state);
+    } else {
+      const IntegerSummary summary = SummarizeIntegers(vector, slice, part);
+      Take(summary.count, is_least ? summary.min : summary.max, state);
+    }
+  }
   /// NaN is greater than all else.
   static bool IsLess(Number a, Number b) {
     if constexpr (std::is_same_v<Number, double>)
