@@ -111,6 +111,9 @@ INSERT INTO asked (query) VALUES
   ('SELECT DISTINCT region, ok FROM {t}'),
   ('SELECT DISTINCT date_trunc(''day'', time) FROM {t}'),
   ('SELECT count(DISTINCT host) FROM {t}'),
+  ('SELECT host, count(DISTINCT region), count(DISTINCT u) FILTER (WHERE ok), count(DISTINCT f8), count(*) FROM {t} GROUP BY host'),
+  ('SELECT region, count(DISTINCT date_trunc(''hour'', time)), count(DISTINCT n), max(DISTINCT i4), count(DISTINCT upper(note)) FILTER (WHERE i2 > 0) FROM {t} WHERE i8 > 5 GROUP BY region'),
+  ('SELECT host, sum(DISTINCT i2) FROM {t} GROUP BY host'),
   ('SELECT host, percentile_cont(0.5) WITHIN GROUP (ORDER BY f8) FROM {t} GROUP BY host'),
   ('SELECT host, region, count(*) FROM {t} GROUP BY ROLLUP (host, region)'),
   ('SELECT h.host, x.c FROM (VALUES (''host_1''), (''host_5''), (''none'')) h(host), LATERAL (SELECT count(*) c, max(f8) FROM {t} t WHERE t.host = h.host) x'),
@@ -142,6 +145,7 @@ EXPLAIN (COSTS OFF) SELECT DISTINCT host FROM agg;
 -- Buckets in order, no sort.
 EXPLAIN (COSTS OFF) SELECT time_bucket('10 minutes', time) b, max(f8) FROM agg GROUP BY b ORDER BY b DESC LIMIT 7;
 -- What is not ours.
+EXPLAIN (COSTS OFF) SELECT host, sum(DISTINCT i2) FROM agg GROUP BY host;
 EXPLAIN (COSTS OFF) SELECT host, count(DISTINCT region) FROM agg GROUP BY host;
 SET tsext.enable_aggregate = off;
 EXPLAIN (COSTS OFF) SELECT count(*) FROM agg;
@@ -266,6 +270,7 @@ END $$;
 SELECT passes('SELECT k, count(*) FROM many GROUP BY k'), passes('SELECT k % 3, count(*) FROM many GROUP BY 1');
 SELECT count(*) FROM (
   SELECT k, count(*), sum(v), sum(n), last(g, time) FROM many GROUP BY k EXCEPT ALL SELECT k, count(*), sum(v), sum(n), last(g, time) FROM many_heap GROUP BY k) d;
+SELECT count(*), sum(c), min(c) FROM (SELECT k, count(DISTINCT g) AS c FROM many WHERE k < 4000 GROUP BY k) s;
 SELECT count(*), sum(c), sum(array_length(a, 1)) FROM (SELECT g, count(*) AS c, array_agg(v) AS a FROM many GROUP BY g) s;
 SET max_parallel_workers_per_gather = 2;
 SELECT count(*) FROM (

@@ -5,6 +5,7 @@
 #include "tsext/types.hpp"
 
 #include "pg/base/datum.hpp"
+#include "pg/exec/aggregate_key.hpp"
 
 extern "C" {
 #include "access/htup_details.h"
@@ -116,6 +117,23 @@ TransitionKind ExtensionKind(const Aggref *aggregate, Oid transition) {
   return kind;
 }
 
+/// DISTINCT of counts is ours; to extremes it makes no difference.
+bool IsDistinctSupported(const Aggref *aggregate) {
+  if (aggregate->aggdistinct == NIL) return true;
+  switch (GetAggregateFunction(aggregate).kind) {
+    case TransitionKind::kLeast:
+    case TransitionKind::kGreatest:
+      return true;
+    case TransitionKind::kCountDistinct:
+      return list_length(aggregate->args) == 1 &&
+             IsGroupable(exprType(reinterpret_cast<Node *>(
+                             linitial_node(TargetEntry, aggregate->args)->expr)),
+                         linitial_node(SortGroupClause, aggregate->aggdistinct)->eqop);
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 AggregateFunction GetAggregateFunction(const Aggref *aggregate) {
@@ -135,12 +153,14 @@ AggregateFunction GetAggregateFunction(const Aggref *aggregate) {
   function.kind = aggregate->aggfnoid < FirstGenbkiObjectId
                       ? BuiltInKind(function.transition)
                       : ExtensionKind(aggregate, function.transition);
+  if (aggregate->aggdistinct != NIL && function.kind == TransitionKind::kCount)
+    function.kind = TransitionKind::kCountDistinct;
   return function;
 }
 
 bool IsAggregateSupported(const Aggref *aggregate) {
   if (aggregate->aggkind != AGGKIND_NORMAL || aggregate->agglevelsup != 0) return false;
-  if (aggregate->aggorder != NIL || aggregate->aggdistinct != NIL) return false;
+  if (aggregate->aggorder != NIL || !IsDistinctSupported(aggregate)) return false;
   auto *arguments = reinterpret_cast<Node *>(aggregate->args);
   auto *filter = reinterpret_cast<Node *>(aggregate->aggfilter);
   return !contain_volatile_functions(arguments) && !contain_volatile_functions(filter) &&

@@ -17,6 +17,7 @@ enum class TransitionKind : uint8_t {
   kGeneric,         ///< the transition function is called row by row
   kCountRows,       ///< count(*): int8
   kCount,           ///< count(x): int8
+  kCountDistinct,   ///< count(DISTINCT x): never partial
   kIntegerSum,      ///< sum(int2), sum(int4): int8
   kIntegerAverage,  ///< avg(int2), avg(int4): int8[2]
   kBigSum,          ///< sum(int8), avg(int8): internal, of numeric.c

@@ -174,6 +174,7 @@ bool IsInFooters(const Aggref *aggregate) {
   const AggregateFunction function = GetAggregateFunction(aggregate);
   switch (function.kind) {
     case TransitionKind::kGeneric:
+    case TransitionKind::kCountDistinct:
     case TransitionKind::kIntegerMoments:
       return false;
     case TransitionKind::kRealMoments:

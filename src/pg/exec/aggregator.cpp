@@ -151,9 +151,15 @@ void Aggregator::CollectRowExpressions() {
   }
 }
 
+/// Keys and transitions forget what they know of the scan that has been reset.
+void Aggregator::ForgetScan() {
+  for (int i = 0; i < key_count_; i++) keys_[i]->Rescan();
+  for (int i = 0; i < transition_count_; i++) transitions_[i]->Rescan();
+}
+
 void Aggregator::Rescan() {
   ClearGroups();
-  for (int i = 0; i < key_count_; i++) keys_[i]->Rescan();
+  ForgetScan();
   pending_.clear();
   partition_ = {0, 0};
   is_filled_ = false;
@@ -185,6 +191,7 @@ bool Aggregator::Next(TupleTableSlot *slot) {
 void Aggregator::ClearGroups() {
   groups_.Clear();
   states_->Clear();
+  for (int i = 0; i < transition_count_; i++) transitions_[i]->Clear();
   next_group_ = 0;
   growing_.clear();
   complete_.clear();
@@ -314,8 +321,9 @@ void Aggregator::CollectComplete(const BatchScan *scan) {
 
 bool Aggregator::IsFull() const {
   if (groups_.size() <= kLeastGroups) return false;
-  const size_t bytes = groups_.memory_bytes() + states_->memory_bytes() +
-                       MemoryContextMemAllocated(fake_->curaggcontext->ecxt_per_tuple_memory, true);
+  size_t bytes = groups_.memory_bytes() + states_->memory_bytes() +
+                 MemoryContextMemAllocated(fake_->curaggcontext->ecxt_per_tuple_memory, true);
+  for (int i = 0; i < transition_count_; i++) bytes += transitions_[i]->memory_bytes();
   return bytes > get_hash_memory_limit() && (is_partial_ || partition_.bits < kMostBits);
 }
 
@@ -328,6 +336,7 @@ void Aggregator::Split() {
   ClearGroups();
   counters_.passes++;
   ExecReScan(&child_->ss.ps);
+  ForgetScan();
 }
 
 bool Aggregator::StartNextPass() {
@@ -336,6 +345,7 @@ bool Aggregator::StartNextPass() {
   pending_.pop_back();
   is_exhausted_ = false;
   ExecReScan(&child_->ss.ps);
+  ForgetScan();
   return true;
 }
 

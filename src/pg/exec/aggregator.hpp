@@ -82,6 +82,7 @@ class Aggregator {
   void ClearGroups();
   void Split();
   bool StartNextPass();
+  void ForgetScan();
   void Store(uint32_t group, TupleTableSlot *slot);
   Datum Result(const AggregateOutput &output, const std::byte *state, bool *is_null) const;
 

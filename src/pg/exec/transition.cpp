@@ -4,10 +4,12 @@
 #include <bit>
 #include <cmath>
 
+#include "tsext/group_table.hpp"
 #include "tsext/real_moments.hpp"
 #include "tsext/slice.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/exec/aggregate_key.hpp"
 
 extern "C" {
 #include "access/htup_details.h"
@@ -121,6 +123,60 @@ class CountTransition final : public Transition {
 
  private:
   AttrNumber column_;
+};
+
+/// count(DISTINCT x): the pairs of group and value there have been.
+class CountDistinctTransition final : public Transition {
+ public:
+  CountDistinctTransition(const Aggref *aggregate, const TransitionContext &context)
+      : key_(MakeKey(ArgumentOf(aggregate, 0), context.evaluator, context.descriptor,
+                     context.context)),
+        memory_(context.context),
+        seen_(2, &memory_) {
+    row_arguments = &key_->row_expression;
+    row_argument_count = key_->row_expression != nullptr ? 1 : 0;
+  }
+  uint32_t state_size() const noexcept override { return sizeof(int64_t); }
+  void Advance(const BatchInput &input, std::span<const GroupRun> runs, const Selection *selection,
+               GroupStates &states) override {
+    // The key looks at the rows that have passed the FILTER only.
+    Batch batch = *input.batch;
+    if (selection != nullptr) batch.selection = *selection;
+    batch.is_whole = selection == nullptr;
+    key_->Split({input.scan, &batch, input.memory});
+    const KeyRuns &values = key_->runs;
+    uint32_t at = 0;
+    for (const GroupRun &run : runs) {
+      auto &count = At<int64_t>(states.At(run.group) + offset);
+      for (uint32_t row = run.begin; row < run.end;) {
+        while (values.begins[at + 1] <= row) at++;
+        const uint32_t end = std::min<uint32_t>(run.end, values.begins[at + 1]);
+        if (!values.nulls[at] && CountRows({row, end, selection}) > 0)
+          count += Note(run.group, values.words[at]);
+        row = end;
+      }
+    }
+  }
+  Datum Value(const std::byte *state, bool *is_null) override {
+    *is_null = false;
+    return Int64GetDatum(At<int64_t>(state));
+  }
+  size_t memory_bytes() const override { return seen_.memory_bytes(); }
+  void Clear() override { seen_.Clear(); }
+  void Rescan() override { key_->Rescan(); }
+
+ private:
+  /// 1 when the value is new to the group.
+  int64_t Note(uint32_t group, int64_t word) {
+    const int64_t pair[2] = {group, word};
+    const uint32_t size = seen_.size();
+    seen_.Find(pair);
+    return seen_.size() - size;
+  }
+
+  Key *key_;
+  ContextResource memory_;
+  GroupTable seen_;
 };
 
 /// A transition over one vector of numbers.
@@ -668,6 +724,8 @@ Transition *MakeKind(const Aggref *aggregate, const AggregateFunction &function,
       return New<CountRowsTransition>(context.context);
     case TransitionKind::kCount:
       return New<CountTransition>(context.context, aggregate, context);
+    case TransitionKind::kCountDistinct:
+      return New<CountDistinctTransition>(context.context, aggregate, context);
     case TransitionKind::kIntegerSum:
     case TransitionKind::kIntegerAverage:
     case TransitionKind::kBigSum:

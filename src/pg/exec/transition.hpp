@@ -67,6 +67,11 @@ class Transition {
   /// Advances `state` by all rows of `source`, which are of its group; nullptr: only tells whether
   /// that can be done. Called without a FILTER only.
   virtual bool TakeFooter(const FooterSource & /*source*/, std::byte * /*state*/) { return false; }
+  /// What it keeps beside the states, and forgetting it together with them.
+  virtual size_t memory_bytes() const { return 0; }
+  virtual void Clear() {}
+  /// The child is scanned again, perhaps with other parameters.
+  virtual void Rescan() {}
   /// The state as PostgreSQL's transition value, in the current memory context.
   virtual Datum Value(const std::byte *state, bool *is_null) = 0;
   /// The state as its serialize function gives it. For internal types.
