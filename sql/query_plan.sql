@@ -150,6 +150,31 @@ SELECT v FROM cpu WHERE id = 5 FOR SHARE;
 \set VERBOSITY default
 SELECT same('SELECT * FROM TABLE');
 
+-- The same without an index: heap tuples from batches.
+SET enable_indexscan = off;
+RESET enable_seqscan;
+SELECT plan('UPDATE TABLE SET v = 0 WHERE id = 11 AND time > ''2024-01-14''');
+SELECT plan('SELECT v FROM TABLE WHERE id = 5 AND time > ''2024-01-14'' FOR UPDATE');
+SELECT plan('SELECT xmin FROM TABLE WHERE id = 5 AND time > ''2024-01-14''');
+UPDATE cpu SET v = v + 0.25, host = 'changed' WHERE id = 11 AND time > '2024-01-14' RETURNING time, v;
+UPDATE heap SET v = v + 0.25, host = 'changed' WHERE id = 11 AND time > '2024-01-14';
+DELETE FROM cpu t USING wanted w WHERE t.id = w.id + 20 AND t.time > '2024-01-14';
+DELETE FROM heap t USING wanted w WHERE t.id = w.id + 20 AND t.time > '2024-01-14';
+MERGE INTO cpu t USING (SELECT DISTINCT id FROM wanted) w ON t.id = w.id + 30 AND t.time > '2024-01-14' WHEN MATCHED THEN UPDATE SET v = -1;
+MERGE INTO heap t USING (SELECT DISTINCT id FROM wanted) w ON t.id = w.id + 30 AND t.time > '2024-01-14' WHEN MATCHED THEN UPDATE SET v = -1;
+WITH gone AS (DELETE FROM cpu WHERE id = 40 AND time > '2024-01-14' RETURNING v) SELECT count(*), sum(v) FROM gone;
+WITH gone AS (DELETE FROM heap WHERE id = 40 AND time > '2024-01-14' RETURNING v) SELECT count(*), sum(v) FROM gone;
+SELECT t, v FROM cpu t WHERE id = 5 AND time > '2024-01-14' ORDER BY v LIMIT 2 FOR UPDATE;
+BEGIN;
+DECLARE c CURSOR FOR SELECT v FROM cpu WHERE id = 5 AND v > 1000 AND time > '2024-01-14' FOR UPDATE;
+FETCH 1 FROM c;
+DELETE FROM cpu WHERE CURRENT OF c RETURNING id, v;
+ROLLBACK;
+UPDATE cpu SET v = 0 WHERE id = 5 AND time < '2024-01-02';
+RESET enable_indexscan;
+SET enable_seqscan = off;
+SELECT same('SELECT * FROM TABLE');
+
 -- Join conditions on the columns that prune are parameters of the inner side's scan.
 CREATE TABLE hosts (host text, owner int, seen timestamptz);
 INSERT INTO hosts SELECT 'host_' || g, g % 5, '2024-01-01'::timestamptz + g * interval '1 h' FROM generate_series(0, 24) g;

@@ -40,8 +40,38 @@ Plan *PlanIndexScan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *
                     List *clauses, List *children);
 
 const CustomPathMethods kPathMethods = {"TsextIndexScan", PlanIndexScan, nullptr};
+const CustomPathMethods kTuplePathMethods = {"TsextTupleScan", PlanIndexScan, nullptr};
+
+/// Whether the query asks for a system column that a row made from a batch does not have.
+bool UsesRowVersions(const RelOptInfo *rel) {
+  Bitmapset *used = nullptr;
+  ListCell *cell;
+  foreach (cell, rel->baserestrictinfo)
+    pull_varattnos(reinterpret_cast<Node *>(lfirst_node(RestrictInfo, cell)->clause), rel->relid,
+                   &used);
+  for (int attribute = rel->min_attr; attribute < 0; attribute++) {
+    if (attribute == SelfItemPointerAttributeNumber || attribute == TableOidAttributeNumber)
+      continue;
+    if (rel->attr_needed[attribute - rel->min_attr] != nullptr ||
+        bms_is_member(attribute - FirstLowInvalidHeapAttributeNumber, used))
+      return true;
+  }
+  return false;
+}
 
 const CustomScanMethods *ScanMethods();
+const CustomScanMethods *TupleScanMethods();
+
+/// The index scan as a child that neither tests nor gives out anything itself.
+Plan *MakeHotScan(List *children) {
+  auto *child = static_cast<Plan *>(linitial(children));
+  // A test of constant clauses stands above the node already.
+  if (IsA(child, Result)) child = outerPlan(child);
+  Assert(IsA(child, IndexScan));
+  child->targetlist = NIL;
+  child->qual = NIL;
+  return child;
+}
 
 /// Like a TsextScan's, with the IndexScan in custom_plans: custom_exprs = the clauses that vectors
 /// answer; plan.qual = the others; custom_private = MakeScanPrivate().
@@ -52,19 +82,12 @@ Plan *PlanIndexScan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *
   Enter([&] {
     SplitQuals(root, rel->relid, clauses, &plan->custom_exprs, &plan->scan.plan.qual, &reasons);
   });
-  auto *child = static_cast<Plan *>(linitial(children));
-  // A test of constant clauses stands above this node already.
-  if (IsA(child, Result)) child = outerPlan(child);
-  Assert(IsA(child, IndexScan));
-  child->targetlist = NIL;
-  child->qual = NIL;
-
   plan->scan.plan.targetlist = target;
   plan->scan.scanrelid = rel->relid;
   plan->flags = path->flags;
-  plan->custom_plans = list_make1(child);
+  plan->custom_plans = children == NIL ? NIL : list_make1(MakeHotScan(children));
   plan->custom_private = MakeScanPrivate(reasons, BatchOrder::kAny, 0, 0);
-  plan->methods = ScanMethods();
+  plan->methods = children == NIL ? TupleScanMethods() : ScanMethods();
   return &plan->scan.plan;
 }
 
@@ -72,8 +95,8 @@ Plan *PlanIndexScan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *
 
 /// The node at work. Plain data in the query's memory context.
 struct IndexScanNode {
-  ScanState cold;  // the scan of the cold rows, and the node's own state
-  IndexScanState *hot;
+  ScanState cold;            // the scan of the cold rows, and the node's own state
+  IndexScanState *hot;       // nullptr: `cold` gives the hot rows, too
   TupleTableSlot *own_slot;  // the scan slot: virtual, or one of heap tuples
   TupleTableSlot
       *cold_slot;  // virtual: own_slot, or where cold rows are put before they are formed
@@ -95,7 +118,8 @@ void FindColumns(IndexScanNode *node, const CustomScan *plan, TupleDesc descript
   pull_varattnos(reinterpret_cast<Node *>(plan->scan.plan.targetlist), rel, &used);
   pull_varattnos(reinterpret_cast<Node *>(plan->scan.plan.qual), rel, &used);
   const PlannedStmt *statement = BaseOf(node)->ss.ps.state->es_plannedstmt;
-  node->needs_tuples = statement->resultRelations != NIL || statement->rowMarks != NIL;
+  node->needs_tuples =
+      plan->custom_plans == NIL || statement->resultRelations != NIL || statement->rowMarks != NIL;
   for (int member = -1; (member = bms_next_member(used, member)) >= 0;) {
     const int attribute = member + FirstLowInvalidHeapAttributeNumber;
     if (attribute < 0 && attribute != SelfItemPointerAttributeNumber &&
@@ -130,10 +154,12 @@ void BeginIndexScan(CustomScanState *state, EState *estate, int flags) {
     auto *plan = reinterpret_cast<CustomScan *>(state->ss.ps.plan);
     Relation relation = state->ss.ss_currentRelation;
     FindColumns(node, plan, RelationGetDescr(relation));
-    PlanState *child =
-        ExecInitNode(static_cast<Plan *>(linitial(plan->custom_plans)), estate, flags);
-    state->custom_ps = list_make1(child);
-    node->hot = castNode(IndexScanState, child);
+    if (plan->custom_plans != NIL) {
+      PlanState *child =
+          ExecInitNode(static_cast<Plan *>(linitial(plan->custom_plans)), estate, flags);
+      state->custom_ps = list_make1(child);
+      node->hot = castNode(IndexScanState, child);
+    }
     node->cold_slot = state->ss.ss_ScanTupleSlot;
     if (node->needs_tuples) CompileForTuples(node, plan);
     node->own_slot = state->ss.ss_ScanTupleSlot;
@@ -207,7 +233,7 @@ void OpenCold(IndexScanNode *node) {
   cold->scan =
       BatchScanBegin(BaseOf(node)->ss.ss_currentRelation, estate->es_snapshot, cold->attributes,
                      cold->filters, BatchOrder::kAny, nullptr, estate->es_query_cxt);
-  BatchScanUseColdOnly(cold->scan);
+  if (node->hot != nullptr) BatchScanUseColdOnly(cold->scan);
 }
 
 /// The number in its batch of the next cold row; false at the end.
@@ -237,7 +263,9 @@ void ForgetBatch(ScanState *cold) {
 
 TupleTableSlot *NextTuple(IndexScanNode *node) {
   if (!node->in_cold) {
-    if (TupleTableSlot *hot = NextHotRow(node)) return hot;
+    if (node->hot != nullptr) {
+      if (TupleTableSlot *hot = NextHotRow(node)) return hot;
+    }
     OpenCold(node);
   }
   TupleTableSlot *slot = node->own_slot;
@@ -266,7 +294,7 @@ void EndIndexScan(CustomScanState *state) {
     if (node->cold.scan != nullptr) BatchScanEnd(node->cold.scan);
     node->cold.scan = nullptr;
     state->ss.ss_ScanTupleSlot = node->own_slot;
-    ExecEndNode(&node->hot->ss.ps);
+    if (node->hot != nullptr) ExecEndNode(&node->hot->ss.ps);
   });
 }
 
@@ -278,6 +306,7 @@ void RescanIndexScan(CustomScanState *state) {
     node->in_cold = false;
     ExecScanReScan(&state->ss);
     state->ss.ss_ScanTupleSlot = node->own_slot;
+    if (node->hot == nullptr) return;
     PlanState *child = &node->hot->ss.ps;
     if (state->ss.ps.chgParam != nullptr) UpdateChangedParamSet(child, state->ss.ps.chgParam);
     if (child->chgParam == nullptr) ExecReScan(child);
@@ -307,6 +336,11 @@ Node *CreateIndexScanState(CustomScan *) {
 
 const CustomScanMethods *ScanMethods() {
   static const CustomScanMethods methods = {"TsextIndexScan", CreateIndexScanState};
+  return &methods;
+}
+
+const CustomScanMethods *TupleScanMethods() {
+  static const CustomScanMethods methods = {"TsextTupleScan", CreateIndexScanState};
   return &methods;
 }
 
@@ -345,7 +379,28 @@ Path *MakeIndexScanPath(PlannerInfo *root, RelOptInfo *rel, IndexPath *index) {
   return &path->path;
 }
 
+Path *MakeTupleScanPath(PlannerInfo *root, RelOptInfo *rel) {
+  if (rel->lateral_relids != nullptr || UsesRowVersions(rel)) return nullptr;
+  List *filters;
+  List *row_filters;
+  SplitClauses(root, rel, rel->baserestrictinfo, &filters, &row_filters);
+  const ScanWork work = EstimateScanWork(root, rel, rel->baserestrictinfo, filters, rel->max_attr);
+  const ScanCost cost = EstimateScanCost(root, rel, work);
+  CustomPath *path = makeNode(CustomPath);
+  path->path.pathtype = T_CustomScan;
+  path->path.parent = rel;
+  path->path.pathtarget = rel->reltarget;
+  path->path.rows = rel->rows;
+  path->path.startup_cost = cost.startup + (enable_seqscan ? 0 : disable_cost);
+  path->path.total_cost = path->path.startup_cost + cost.cold + cost.hot +
+                          CostOfRows(root, rel, cost.rows, row_filters);
+  path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+  path->methods = &kTuplePathMethods;
+  return &path->path;
+}
+
 void InitIndexScan() {
+  RegisterCustomScanMethods(TupleScanMethods());
   RegisterCustomScanMethods(ScanMethods());
 }
 

@@ -108,6 +108,11 @@ void ReplacePaths(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *entry) {
   rel->pathlist = NIL;
   add_path(rel, create_seqscan_path(root, rel, rel->lateral_relids, 0));
   AddScanPaths(root, rel, entry);
+  if (list_length(rel->pathlist) == 1 &&
+      static_cast<Path *>(linitial(rel->pathlist))->pathtype == T_SeqScan) {
+    // The rows of this statement must be tuples.
+    if (Path *path = MakeTupleScanPath(root, rel); path != nullptr) add_path(rel, path);
+  }
   foreach (cell, indexes) add_path(rel, MakeIndexScanPath(root, rel, lfirst_node(IndexPath, cell)));
   foreach (cell, others) add_path(rel, static_cast<Path *>(lfirst(cell)));
 }
