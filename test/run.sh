@@ -246,6 +246,8 @@ layer_differential() {
     --seconds "${TSEXT_QUERY_SECONDS:-40}" --keep-going
   count_tap "random queries" "$out/query.log" $?
   tail -n 1 "$out/query.log"
+  supervised 300 "$out/lines.log" env "${server_env[@]}" python3 test/differential/lines.py --seconds "${TSEXT_LINES_SECONDS:-15}"
+  count_tap "random lines" "$out/lines.log" $?
   supervised 300 "$out/grafana.log" env "${server_env[@]}" python3 test/differential/grafana.py
   count_tap "Grafana's statements" "$out/grafana.log" $?
   supervised 1200 "$out/real_data.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/differential/real_data.py
