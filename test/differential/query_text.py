@@ -154,7 +154,7 @@ class Writer:
 
     def where(self):
         r = self.random
-        return [self.tree(r.choice([0, 0, 0, 1, 2])) for _ in range(r.choice([0, 1, 1, 1, 2, 2, 3]))]
+        return [self.tree(r.choice([0, 0, 0, 1, 2])) for _ in range(r.choice([0, 0, 1, 1, 1, 2, 3]))]
 
     def tree(self, depth):
         r = self.random
