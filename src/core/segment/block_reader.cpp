@@ -83,7 +83,8 @@ struct BlockReader::State {
       std::variant<std::monostate, IntegerStream, FloatStream<double>, FloatStream<float>,
                    DictionaryStream, FramesStream, NumericStream, TimeUuidStream, PlanesStream>;
 
-  explicit State(std::pmr::memory_resource *resource) : memory(resource), null_bytes(resource) {}
+  explicit State(std::pmr::memory_resource *resource)
+      : memory(resource), null_bytes(resource), byte_scratch(resource) {}
 
   Status OpenNulls(BlockHead head, ByteSpan stored);
   Status OpenStream(BlockCodec codec, ByteSpan bytes, uint32_t count);
@@ -115,7 +116,7 @@ struct BlockReader::State {
     float floats[2 * kVectorSize];
     uint32_t codes[2 * kVectorSize];
   } scratch;
-  std::array<ByteView, 2 * kVectorSize> byte_scratch;
+  std::pmr::vector<ByteView> byte_scratch;  // likewise; empty until needed
 };
 
 Status BlockReader::State::OpenNulls(BlockHead head, ByteSpan stored) {
@@ -215,6 +216,7 @@ Status BlockReader::State::ReadDenseBytes(uint32_t index, tsext::Vector &out) {
   }
   const uint32_t first = begin / kVectorSize;
   const uint32_t last = (begin + wanted - 1) / kVectorSize;
+  byte_scratch.resize(2 * kVectorSize);
   uint64_t sizes[2] = {0, 0};
   for (uint32_t i = first; i <= last; i++)
     TSEXT_RETURN_IF_ERROR(bytes_stream->ArenaSize(i, sizes[i - first]));

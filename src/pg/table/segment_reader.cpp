@@ -39,6 +39,12 @@ std::byte *AllocateBuffer(ContextResource *resource, size_t size) {
   return static_cast<std::byte *>(resource->allocate(size, kBufferAlignment));
 }
 
+/// A large object without the zeros of New(). Never destroyed: what it owns goes with the context.
+template <typename T, typename... Args>
+T *NewVector(ContextResource *resource, Args... args) {
+  return new (AllocateBuffer(resource, sizeof(T))) T(args...);
+}
+
 // ---- The cache of parsed heads ----
 
 /// No padding: hashed as bytes.
@@ -303,7 +309,8 @@ ReaderColumn *OpenedColumn(SegmentReader *reader, AttrNumber attribute) {
 const Vector *ReadVector(SegmentReader *reader, ReaderColumn *column, AttrNumber attribute,
                          uint32_t index) {
   if (column->decoded != index) {
-    if (column->vector == nullptr) column->vector = New<Vector>(reader->context, reader->resource);
+    if (column->vector == nullptr)
+      column->vector = NewVector<Vector>(reader->resource, reader->resource);
     column->decoded = kNoVector;
     const Status status = column->block->Read(index, *column->vector);
     if (!status.ok()) RaiseDamaged(reader, reader->row, attribute, status);
@@ -317,7 +324,7 @@ const Vector *ReadVector(SegmentReader *reader, ReaderColumn *column, AttrNumber
 const CodeVector *ReadCodes(SegmentReader *reader, ReaderColumn *column, AttrNumber attribute,
                             uint32_t index) {
   if (column->decoded_codes != index) {
-    if (column->codes == nullptr) column->codes = New<CodeVector>(reader->context);
+    if (column->codes == nullptr) column->codes = NewVector<CodeVector>(reader->resource);
     column->decoded_codes = kNoVector;
     const Status status = column->block->ReadCodes(index, *column->codes);
     if (!status.ok()) RaiseDamaged(reader, reader->row, attribute, status);
