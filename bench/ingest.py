@@ -1,10 +1,11 @@
 """Line protocol: the reader alone, and lines committed into tsext tables.
 
-Parts: parser (core_bench), sql (tsext.write_lines). What is stored is counted and summed before a time is believed.
+Parts: parser (core_bench), sql (tsext.write_lines), http and udp (the listeners, and InfluxDB 1.6 from the same sender where
+influxd is installed). What is stored is counted and summed before a time is believed.
 """
-import json, os, statistics, subprocess, sys
+import json, os, shutil, socket, statistics, subprocess, sys, time, urllib.parse, urllib.request
 
-from common import TOP, fresh_database, require_equal, seconds, show
+from common import DATABASE, TOP, WORK, fresh_database, require_equal, seconds, show
 
 REPEATS = int(os.environ.get("TSEXT_BENCH_REPEATS", 3))
 START_S = 1_700_000_000
@@ -75,7 +76,166 @@ def sql(s):
     show(f"tsext.write_lines(), one session, median of {REPEATS}", ["", "", "M lines/s", "M values/s", "MB/s"], rows)
 
 
-PARTS = {"parser": parser, "sql": sql}
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def send(*arguments):
+    """Lines and seconds of a run of bench/line_sender.cpp."""
+    program = WORK / "line_sender"
+    if not program.exists() or program.stat().st_mtime < (TOP / "bench/line_sender.cpp").stat().st_mtime:
+        subprocess.run(["g++", "-O2", "-std=c++20", "-pthread", "-o", program, TOP / "bench/line_sender.cpp"], check=True)
+    out = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
+    if out.returncode:
+        sys.exit(out.stderr)
+    lines, took = out.stdout.split()
+    return int(lines), float(took)
+
+
+def wait_until(what, ready, limit=30):
+    until = time.monotonic() + limit
+    while not ready():
+        if time.monotonic() > until:
+            sys.exit(f"{what} is not ready after {limit} s")
+        time.sleep(0.2)
+
+
+def start_listeners(s):
+    """(HTTP port, UDP port)"""
+    ports = free_port(), free_port(socket.SOCK_DGRAM)
+    s.get("DO $$BEGIN CREATE ROLE bench_lines LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END$$")
+    s.get("GRANT CREATE ON SCHEMA public TO bench_lines")
+    for setting in (f"listen_database = '{DATABASE}'", "listen_role = 'bench_lines'", f"http_listen = '127.0.0.1:{ports[0]}'", f"udp_listen = '127.0.0.1:{ports[1]}'"):
+        s.get(f"ALTER SYSTEM SET tsext.{setting}")
+    s.get("SELECT pg_reload_conf()")
+    wait_until("the listener", lambda: s.get("SELECT count(address) FROM tsext.listener_stats") == "2")
+    return ports
+
+
+def stop_listeners(s):
+    for setting in ("http_listen", "udp_listen"):
+        s.get(f"ALTER SYSTEM RESET tsext.{setting}")
+    s.get("SELECT pg_reload_conf()")
+    wait_until("the end of the listeners", lambda: s.get("SELECT count(address) FROM tsext.listener_stats") == "0")
+
+
+class Influx:
+    """A private influxd, or nothing where there is none."""
+
+    def __init__(self):
+        self.process = None
+        if not shutil.which("influxd"):
+            print("influxd is not installed: no peer")
+            return
+        self.http, self.udp, rpc = free_port(), free_port(socket.SOCK_DGRAM), free_port()
+        home = WORK / "influxdb"
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        (home / "influxdb.conf").write_text(f"""
+reporting-disabled = true
+bind-address = "127.0.0.1:{rpc}"
+[meta]
+dir = "{home}/meta"
+[data]
+dir = "{home}/data"
+wal-dir = "{home}/wal"
+[http]
+bind-address = "127.0.0.1:{self.http}"
+log-enabled = false
+[[udp]]
+enabled = true
+bind-address = "127.0.0.1:{self.udp}"
+database = "bench"
+batch-size = 5000
+batch-pending = 100
+batch-timeout = "1s"
+read-buffer = 4194304
+""")
+        self.home = home
+        self.process = subprocess.Popen(["influxd", "-config", home / "influxdb.conf"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until("influxd", self.is_up)
+
+    def is_up(self):
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.http}/ping", timeout=2).status == 204
+        except OSError:
+            return False
+
+    def query(self, text):
+        data = urllib.parse.urlencode({"q": text, "db": "bench"}).encode()
+        return json.load(urllib.request.urlopen(f"http://127.0.0.1:{self.http}/query", data, timeout=120))
+
+    def fresh(self):
+        self.query("DROP DATABASE bench")
+        self.query("CREATE DATABASE bench")
+
+    def count(self, kind):
+        series = self.query(f"SELECT count(*) FROM {kind['table']}")["results"][0].get("series")
+        return max(series[0]["values"][0][1:]) if series else 0
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+            shutil.rmtree(self.home, ignore_errors=True)
+
+
+def http(s):
+    """Requests one after the other on each connection; the clock stops with the last answer, which comes after the commit."""
+    ports, influx, rows = start_listeners(s), Influx(), []
+    for kind in (SMALL, CPU):
+        for connections in (1, 4):
+            ours, theirs = [], []
+            arguments = ("small" if kind is SMALL else "cpu", kind["lines"], BODY, connections)
+            for _ in range(REPEATS):
+                s.get(f"DROP TABLE IF EXISTS {kind['table']}")
+                s.get("CHECKPOINT")
+                ours.append(send("http", ports[0], "/write", *arguments)[1])
+                check(s, kind)
+                if influx.process:
+                    influx.fresh()
+                    theirs.append(send("http", influx.http, "/write?db=bench", *arguments)[1])
+                    require_equal("InfluxDB's points", influx.count(kind), kind["lines"])
+            rows.append([kind["name"], connections] + [kind["lines"] * n / statistics.median(times) / 1e6 if times else None
+                                                       for times in (ours, theirs) for n in (1, kind["values"])])
+    stop_listeners(s)
+    influx.stop()
+    show(f"HTTP, {BODY:,} lines a body, committed, median of {REPEATS} (goals, 1 connection: 1.0 M lines/s, 2 M values/s)",
+         ["", "connections", "M lines/s", "M values/s", "InfluxDB M lines/s", "InfluxDB M values/s"], rows)
+
+
+def udp(s):
+    """Datagrams at a rate; what is stored in the end is what was not lost."""
+    length = int(os.environ.get("TSEXT_BENCH_SECONDS", 8))
+    buffer = open("/proc/sys/net/core/rmem_max").read().strip()
+    ports, influx, rows = start_listeners(s), Influx(), []
+    s.get("DROP TABLE IF EXISTS temperature")
+    first = int(s.get("SELECT stored FROM tsext.listener_stats WHERE listener = 'udp'"))
+    figure = lambda name: int(s.get(f"SELECT {name} FROM tsext.listener_stats WHERE listener = 'udp'"))
+    for rate in (100_000, 500_000, 1_000_000):
+        before = figure("stored")
+        sent, took = send("udp", ports[1], "small", SMALL["lines"], rate, length, 1400)
+        last = -1
+        while last != (last := figure("stored")):
+            time.sleep(2)
+        rows.append(["tsext", sent / took, 100 * (1 - (last - before) / sent), figure("datagrams_dropped")])
+    require_equal("rows", int(s.get("SELECT count(*) FROM temperature")), last - first)
+    stop_listeners(s)
+    for rate in (25_000, 50_000, 100_000, 500_000) if influx.process else ():
+        influx.fresh()
+        sent, took = send("udp", influx.udp, "small", rate * length * 2, rate, length, 1400)
+        last = -1
+        while last != (last := influx.count(SMALL)):
+            time.sleep(3)
+        rows.append(["InfluxDB", sent / took, 100 * (1 - last / sent), None])
+    influx.stop()
+    show(f"UDP, datagrams of 1,400 bytes, {length} s each, net.core.rmem_max {buffer} (goal: 500,000 lines/s without loss)",
+         ["", "lines/s sent", "lost %", "datagrams dropped so far"], rows)
+
+
+PARTS = {"parser": parser, "sql": sql, "http": http, "udp": udp}
 
 
 def main():

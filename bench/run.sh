@@ -6,7 +6,7 @@
 #     size         bytes on disk                     arguments: codecs int dec raw minutes planning
 #     load         speed of writing                  arguments: copy insert select compact
 #     query        speed of reading                  arguments: cpu100 cpu1000 rates growth planning grafana
-#     ingest       line protocol                     arguments: parser sql
+#     ingest       line protocol                     arguments: parser sql http udp
 #     concurrent   writers, readers and compaction   argument: seconds
 #
 # A private server (data under build/) with TSEXT_BENCH_CONF or the settings below is started and removed; that of "query" is kept,

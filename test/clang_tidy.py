@@ -17,7 +17,7 @@ def flags(source):
     common = ["-std=c++20", "-O2", "-Iinclude", "-Isrc", "-Wall", "-Wextra", "-Wno-unused-parameter"]
     if source.parts[1] == "core":
         return common
-    return common + ["-isystem", server_include(), '-DTSEXT_VERSION="0"',
+    return common + ["-isystem", server_include(), "-DTSEXT_HTTP", '-DTSEXT_VERSION="0"',
                      '-DPGDLLEXPORT=__attribute__((visibility("default")))']
 
 

@@ -330,7 +330,8 @@ HttpResponse ErrorResponse(unsigned status, Dialect dialect, std::string_view me
 }
 
 void RunHttpListener() {
-  auto *listener = new HttpListener;  // as long as the process
+  static HttpListener the_listener;
+  HttpListener *listener = &the_listener;
   listener->store = LineStoreCreate();
   listener->memory =
       AllocSetContextCreate(TopMemoryContext, "tsext HTTP round", ALLOCSET_DEFAULT_SIZES);

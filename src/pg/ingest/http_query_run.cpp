@@ -577,12 +577,12 @@ const char *TimeLiteral(int64 ns) {
 const char *FilterOperator(const char *op) {
   static const struct {
     const char *name, *sql;
-  } kOperators[] = {{"eq", "="},     {"=", "="},         {"ne", "<>"},       {"neq", "<>"},
-                    {"noteq", "<>"}, {"!=", "<>"},       {"regex", "~"},     {"match", "~"},
-                    {"=~", "~"},     {"notregex", "!~"}, {"notmatch", "!~"}, {"!~", "!~"},
-                    {"gt", ">"},     {"lt", "<"},        {"gte", ">="},      {"lte", "<="},
-                    {"ge", ">="},    {"le", "<="}};
-  for (const auto &known : kOperators) {
+  } operators[] = {{"eq", "="},     {"=", "="},         {"ne", "<>"},       {"neq", "<>"},
+                   {"noteq", "<>"}, {"!=", "<>"},       {"regex", "~"},     {"match", "~"},
+                   {"=~", "~"},     {"notregex", "!~"}, {"notmatch", "!~"}, {"!~", "!~"},
+                   {"gt", ">"},     {"lt", "<"},        {"gte", ">="},      {"lte", "<="},
+                   {"ge", ">="},    {"le", "<="}};
+  for (const auto &known : operators) {
     if (strcmp(op, known.name) == 0) return known.sql;
   }
   Refuse(ERRCODE_INVALID_PARAMETER_VALUE, psprintf("unknown op of a tag filter: %s", op));
@@ -592,14 +592,14 @@ const char *FilterOperator(const char *op) {
 const char *Aggregate(const char *function, const char *column, const char *extension_schema) {
   static const struct {
     const char *name, *sql;
-  } kAggregates[] = {{"mean", "avg"}, {"avg", "avg"},       {"average", "avg"},
-                     {"sum", "sum"},  {"count", "count"},   {"min", "min"},
-                     {"max", "max"},  {"stddev", "stddev"}, {"variance", "variance"}};
+  } aggregates[] = {{"mean", "avg"}, {"avg", "avg"},       {"average", "avg"},
+                    {"sum", "sum"},  {"count", "count"},   {"min", "min"},
+                    {"max", "max"},  {"stddev", "stddev"}, {"variance", "variance"}};
   if (strcmp(function, "first") == 0 || strcmp(function, "last") == 0)
     return psprintf("%s.%s(%s, \"time\")", extension_schema, function, column);
   if (strcmp(function, "median") == 0)
     return psprintf("percentile_cont(0.5) WITHIN GROUP (ORDER BY %s)", column);
-  for (const auto &known : kAggregates) {
+  for (const auto &known : aggregates) {
     if (strcmp(function, known.name) == 0) return psprintf("pg_catalog.%s(%s)", known.sql, column);
   }
   Refuse(ERRCODE_INVALID_PARAMETER_VALUE,

@@ -1,6 +1,7 @@
 #include "pg/ingest/http_server.hpp"
 
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <microhttpd.h>
 #include <sys/socket.h>
 #include <zlib.h>
@@ -21,6 +22,10 @@ namespace {
 constexpr unsigned kSpareConnections = 16;
 // A body of so many times the limit is not even read to its end.
 constexpr size_t kThrownAwayBodies = 4;
+// A connection is idle when it has said nothing for so long.
+constexpr int64_t kIdleMs = 1000;
+// Memory for bodies of this size and more goes back to the system when they are done.
+constexpr int kLargeBodyBytes = 256 * 1024;
 constexpr size_t kDecodedStep = 64 * 1024;
 
 int64_t MonotonicMs() {
@@ -133,8 +138,11 @@ class HttpServer {
     shutdown(connection->socket, SHUT_RDWR);
   }
 
+  /// Not one that has only just come: its request may lie unread in the socket.
   void CutLongestIdle() {
+    const int64_t before = MonotonicMs() - kIdleMs;
     for (Connection *connection : connections) {
+      if (connection->since_ms > before) return;
       if (connection->cut || connection->exchange != nullptr) continue;
       Cut(connection);
       return;
@@ -396,6 +404,8 @@ void OnConnection(void *server_pointer, MHD_Connection *handle, void **context,
       if (server->connections.size() > server->limits.connections) server->CutLongestIdle();
     } else if (*context != nullptr) {
       auto *connection = static_cast<Connection *>(*context);
+      // A header that never was whole: nobody is told of the request's end.
+      if (connection->exchange != nullptr) server->Forget(connection->exchange);
       server->connections.erase(connection->place);
       delete connection;
       *context = nullptr;
@@ -476,13 +486,15 @@ HttpServer *HttpServerStart(int listen_socket, const HttpLimits &limits,
     *error = "out of memory";
     return nullptr;
   }
+  (void)mallopt(M_MMAP_THRESHOLD, kLargeBodyBytes);
   server->limits = limits;
   server->headers = std::move(headers);
   server->daemon = MHD_start_daemon(
       MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr, nullptr, OnRequest, server,
       MHD_OPTION_LISTEN_SOCKET, listen_socket, MHD_OPTION_CONNECTION_LIMIT,
       limits.connections + kSpareConnections, MHD_OPTION_CONNECTION_TIMEOUT, 0U,
-      MHD_OPTION_CONNECTION_MEMORY_LIMIT, limits.header_bytes, MHD_OPTION_NOTIFY_COMPLETED,
+      MHD_OPTION_CONNECTION_MEMORY_LIMIT, limits.header_bytes,
+      MHD_OPTION_CONNECTION_MEMORY_INCREMENT, limits.header_bytes / 4, MHD_OPTION_NOTIFY_COMPLETED,
       OnCompleted, server, MHD_OPTION_NOTIFY_CONNECTION, OnConnection, server,
       MHD_OPTION_URI_LOG_CALLBACK, OnUri, server, MHD_OPTION_END);
   if (server->daemon == nullptr) {

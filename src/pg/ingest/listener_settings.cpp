@@ -29,7 +29,7 @@ bool http_synchronous_commit = true;
 int http_auth = static_cast<int>(HttpAuth::kAuto);
 int http_max_connections = 1000;
 int http_max_body_kb = 25 * 1024;
-int http_max_header_kb = 16;
+int http_max_header_kb = 64;
 int http_buffer_kb = 128 * 1024;
 int http_request_timeout_s = 60;
 int http_idle_timeout_s = 120;
@@ -146,7 +146,7 @@ void DefineHttpSettings() {
   DefineInt("tsext.http_max_body", "Largest body of a request, inflated.", nullptr,
             &http_max_body_kb, 25 * 1024, 1, 1024 * 1024, GUC_UNIT_KB);
   DefineInt("tsext.http_max_header", "Largest header of a request.", nullptr, &http_max_header_kb,
-            16, 4, 1024, GUC_UNIT_KB);
+            64, 4, 1024, GUC_UNIT_KB);
   DefineInt("tsext.http_buffer", "Memory for the bodies of all requests that are in work.",
             "Requests beyond it are answered 503 with Retry-After.", &http_buffer_kb, 128 * 1024,
             1024, 16 * 1024 * 1024, GUC_UNIT_KB);

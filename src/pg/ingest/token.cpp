@@ -59,10 +59,11 @@ bool EqualInConstantTime(const bytea *a, const bytea *b) {
   return difference == 0;
 }
 
+constexpr const char *kAlphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 /// 32 random bytes in the alphabet of URLs.
 char *MakeSecret() {
-  static const char kAlphabet[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   unsigned char random[kSecretBytes + 1] = {};
   if (!pg_strong_random(random, kSecretBytes)) {
     ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random token")));
