@@ -87,8 +87,8 @@ void DefineSettings() {
       "Off: such rows go to the hot heap like any other.", &enable_bulk, true, PGC_USERSET, 0,
       nullptr, nullptr, nullptr);
   DefineCustomBoolVariable("tsext.enable_scan", "Lets the planner use the TsextScan node.",
-                           "Off: sequential scans read tables with compressed rows.", &enable_scan, true,
-                           PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
+                           "Off: sequential scans read tables with compressed rows.", &enable_scan,
+                           true, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
   DefineCustomBoolVariable("tsext.enable_last", "Lets the planner use the TsextLast node.",
                            "Off: DISTINCT ON reads and sorts all rows.", &enable_last, true,
                            PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
