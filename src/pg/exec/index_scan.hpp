@@ -14,8 +14,8 @@ namespace tsext::pg {
 /// A path around `index`, a plain index scan of `rel`, with its parameters and without its order.
 Path *MakeIndexScanPath(PlannerInfo *root, RelOptInfo *rel, IndexPath *index);
 
-/// The path of a TsextTupleScan, a TsextScan that gives heap tuples, for UPDATE, DELETE, MERGE and row locks; nullptr
-/// when the query asks for more of a row's version than its tuple id.
+/// The path of a TsextTupleScan, a TsextScan that gives heap tuples, for UPDATE, DELETE, MERGE and
+/// row locks; nullptr when the query asks for more of a row's version than its tuple id.
 Path *MakeTupleScanPath(PlannerInfo *root, RelOptInfo *rel);
 
 /// Called once from _PG_init.
