@@ -118,6 +118,7 @@ void ExplainAggregate(CustomScanState *state, List *ancestors, ExplainState *exp
   if (keys > 0) {
     ExplainPropertyUInteger("Groups", nullptr, counters.groups, explain);
     ExplainPropertyUInteger("Runs", nullptr, counters.runs, explain);
+    ExplainPropertyUInteger("Memory Usage", "kB", counters.memory_bytes / 1024, explain);
   }
   if (counters.row_by_row > 0)
     ExplainPropertyUInteger("Rows Evaluated Singly", nullptr, counters.row_by_row, explain);

@@ -157,6 +157,14 @@ void Aggregator::ForgetScan() {
   for (int i = 0; i < transition_count_; i++) transitions_[i]->Rescan();
 }
 
+/// Starts the input again, for another part of the groups.
+void Aggregator::RescanChild() {
+  MemoryContext old = MemoryContextSwitchTo(child_->ss.ps.state->es_query_cxt);
+  ExecReScan(&child_->ss.ps);
+  MemoryContextSwitchTo(old);
+  ForgetScan();
+}
+
 void Aggregator::Rescan() {
   ClearGroups();
   ForgetScan();
@@ -245,27 +253,34 @@ void Aggregator::Fill() {
   is_filled_ = true;
   counters_.passes++;
   Instrumentation *instrument = child_->ss.ps.instrument;
+  MemoryContext own = CurrentMemoryContext;
   Batch batch;
   for (;;) {
     CHECK_FOR_INTERRUPTS();
+    MemoryContextSwitchTo(child_->ss.ps.state->es_query_cxt);  // as its own caller would have it
     if (instrument != nullptr) InstrStartNode(instrument);
     const bool found = ScanBatchNext(child_, &batch);
     if (instrument != nullptr)
       InstrStopNode(instrument, !found ? 0 : batch.is_whole ? batch.rows : batch.selection.Count());
-    if (!found) break;
+    if (!found) {
+      is_exhausted_ = true;
+      break;
+    }
+    MemoryContextSwitchTo(batch_memory_);
     Consume(batch, ScanBatches(child_));
     counters_.memory_bytes =
         std::max(counters_.memory_bytes, groups_.memory_bytes() + states_->memory_bytes());
     if (HasOrder()) {
       CollectComplete(ScanBatches(child_));
-      if (!complete_.empty()) return;
+      if (!complete_.empty()) break;
       continue;
     }
     if (!IsFull()) continue;
-    if (is_partial_) return;
+    if (is_partial_) break;
     Split();
   }
-  is_exhausted_ = true;
+  MemoryContextSwitchTo(own);
+  if (!is_exhausted_) return;
   if (HasOrder()) CollectComplete(nullptr);
   if (key_count_ == 0 && groups_.size() == 0) {
     groups_.Find(nullptr);
@@ -335,8 +350,7 @@ void Aggregator::Split() {
   partition_.bits += 2;
   ClearGroups();
   counters_.passes++;
-  ExecReScan(&child_->ss.ps);
-  ForgetScan();
+  RescanChild();
 }
 
 bool Aggregator::StartNextPass() {
@@ -344,8 +358,7 @@ bool Aggregator::StartNextPass() {
   partition_ = pending_.back();
   pending_.pop_back();
   is_exhausted_ = false;
-  ExecReScan(&child_->ss.ps);
-  ForgetScan();
+  RescanChild();
   return true;
 }
 

@@ -83,6 +83,7 @@ class Aggregator {
   void Split();
   bool StartNextPass();
   void ForgetScan();
+  void RescanChild();
   void Store(uint32_t group, TupleTableSlot *slot);
   Datum Result(const AggregateOutput &output, const std::byte *state, bool *is_null) const;
 
