@@ -19,11 +19,13 @@ namespace tsext::pg {
 namespace {
 
 // More connections than the limit are accepted for a moment: the longest idle one makes room.
-constexpr unsigned kSpareConnections = 16;
+constexpr unsigned kSpareConnections = 64;
 // A body of so many times the limit is not even read to its end.
 constexpr size_t kThrownAwayBodies = 4;
 // A connection is idle when it has said nothing for so long.
 constexpr int64_t kIdleMs = 1000;
+// While there are too many connections, room is looked for this often.
+constexpr int64_t kMakeRoomMs = 100;
 // Memory for bodies of this size and more goes back to the system when they are done.
 constexpr int kLargeBodyBytes = 256 * 1024;
 constexpr size_t kDecodedStep = 64 * 1024;
@@ -124,6 +126,8 @@ class HttpServer {
   std::list<Connection *> connections;  // the one that changed longest ago is first
   std::deque<Exchange *> complete;
   size_t buffered = 0;
+  // libmicrohttpd does not accept when it is full, and says nothing when it would again.
+  int64_t crowded_until_ms = 0;
   bool has_answers = false;  // that libmicrohttpd has not been told of
   HttpServerCounts counts{};
 
@@ -138,14 +142,18 @@ class HttpServer {
     shutdown(connection->socket, SHUT_RDWR);
   }
 
-  /// Not one that has only just come: its request may lie unread in the socket.
-  void CutLongestIdle() {
+  /// Closes the longest idle connections while there are too many. Not one that has only just come:
+  /// its request may lie unread in the socket.
+  void MakeRoom() {
+    if (connections.size() <= limits.connections) return;
+    crowded_until_ms = MonotonicMs() + 2 * kIdleMs;
+    size_t surplus = connections.size() - limits.connections;
     const int64_t before = MonotonicMs() - kIdleMs;
     for (Connection *connection : connections) {
-      if (connection->since_ms > before) return;
-      if (connection->cut || connection->exchange != nullptr) continue;
-      Cut(connection);
-      return;
+      if (surplus == 0 || connection->since_ms > before) return;
+      if (connection->exchange != nullptr) continue;
+      if (!connection->cut) Cut(connection);
+      surplus--;
     }
   }
 
@@ -401,7 +409,6 @@ void OnConnection(void *server_pointer, MHD_Connection *handle, void **context,
       connection->place = server->connections.insert(server->connections.end(), connection);
       *context = connection;
       server->counts.connections++;
-      if (server->connections.size() > server->limits.connections) server->CutLongestIdle();
     } else if (*context != nullptr) {
       auto *connection = static_cast<Connection *>(*context);
       // A header that never was whole: nobody is told of the request's end.
@@ -521,8 +528,8 @@ int64_t HttpServerTimeout(HttpServer *server) noexcept {
   if (server->has_answers) return 0;
   MHD_UNSIGNED_LONG_LONG wished;
   if (MHD_get_timeout(server->daemon, &wished) == MHD_YES && wished == 0) return 0;
-  int64_t next = -1;
   const int64_t now = MonotonicMs();
+  int64_t next = now < server->crowded_until_ms ? kMakeRoomMs : -1;
   for (const Connection *connection : server->connections) {
     if (connection->cut || HttpServer::IsWaiting(connection)) continue;
     const int64_t left = std::max<int64_t>(1, server->Deadline(connection) - now);
@@ -533,6 +540,7 @@ int64_t HttpServerTimeout(HttpServer *server) noexcept {
 
 void HttpServerRun(HttpServer *server) noexcept {
   server->CutLate();
+  server->MakeRoom();
   server->has_answers = false;
   (void)MHD_run(server->daemon);
 }
