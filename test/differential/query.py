@@ -20,7 +20,7 @@ MINIMIZING_SECONDS = 40
 NODE = re.compile(r"^(?: *->  )?(?:Parallel )?(?:Custom Scan \((\w+)\)|((?:[A-Z][a-z]+ ?)+?)(?: using| on|$))")
 EXACT = decimal.Context(prec=2000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 PARALLEL = {"max_parallel_workers_per_gather": "2", "parallel_setup_cost": "0", "parallel_tuple_cost": "0", "min_parallel_table_scan_size": "0"}
-OURS = {"enable_hashagg": "off", "enable_sort": "off", "enable_seqscan": "off", "enable_indexscan": "off"}       # makes the planner prefer our nodes
+OURS = {"enable_hashagg": "off", "enable_sort": "off", "enable_indexscan": "off"}       # makes the planner prefer our nodes
 OTHER = {"enable_hashagg": "off", "enable_sort": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_nestloop": "off", "enable_memoize": "off", "enable_material": "off",
          "enable_partitionwise_aggregate": "on", "enable_incremental_sort": "off", "enable_seqscan": "off", "enable_indexscan": "off", "enable_bitmapscan": "off", "random_page_cost": "0.01",
          "parallel_leader_participation": "off"}

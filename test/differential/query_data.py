@@ -213,7 +213,8 @@ class Tables:
         self.pieces = sorted(r.sample(range(count + 1), min(count, r.choice([1, 1, 2, 3])))) if self.state == "mixed" else [count] if self.state == "cold" else []
         self.calls = [r.choice(["", ", level => 'hot'", ", level => 'cold'"]) for _ in self.pieces]
         self.bulk = r.random() < 0.3
-        self.interval = r.choice([None, None, 1, 2, 10])          # days
+        days = count // self.series * self.step // DAY + 1
+        self.interval = r.choice([None, None, None, 1, max(1, days // 2), max(1, days // 4), max(1, days // 4)])        # days
         self.segment_by = r.choice([None, None, "tag"])
         self.deleted = r.random() < 0.2 and self.state != "cold"
         made = ["(time)", "(time DESC)", "(tag, time)", "(tag, time DESC)", "(id)", "(tag)", "((id % 5))", "(time) WHERE id % 2 = 0", "USING brin (time)", "USING hash (tag)"]
