@@ -287,4 +287,11 @@ SELECT v, count(*) FROM agg_empty GROUP BY v;
 ALTER TABLE agg_times DROP COLUMN d, ADD COLUMN added int DEFAULT 7;
 INSERT INTO agg_times (time, added) VALUES ('2010-11-02 00:00+00', 8), ('2010-11-02 00:00+00', NULL);
 SELECT added, count(*), sum(added), avg(added) FROM agg_times GROUP BY added ORDER BY added;
-DROP TABLE agg_empty, agg_times, agg_times_heap, agg_heap, agg CASCADE;
+-- A sum of -0 is -0, from footers, slices and rows alike; an average is 0.
+CREATE TABLE agg_zeros (time timestamptz NOT NULL, g int, v float8) USING tsext;
+INSERT INTO agg_zeros SELECT timestamptz '2024-01-01 00:00+00' + i * interval '1 s', i % 2, '-0' FROM generate_series(1, 3000) i;
+SELECT rows_moved FROM tsext.compact('agg_zeros');
+SELECT sum(v), sum(v) FILTER (WHERE g = 1) AS filtered, sum(v + '-0'::float8) AS expression, avg(v) FROM agg_zeros;
+SELECT g, sum(v), avg(v) FROM agg_zeros GROUP BY g ORDER BY g;
+SELECT sum(v) FROM agg_zeros;
+DROP TABLE agg_zeros, agg_empty, agg_times, agg_times_heap, agg_heap, agg CASCADE;

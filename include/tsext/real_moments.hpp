@@ -29,18 +29,23 @@ struct RealMoments {
   /// `values` finite values whose sum is known, finite too. `squares` is not kept.
   void AddSum(uint64_t values, double values_sum) noexcept {
     count += values;
-    finite += values;
-    sum += values_sum;
+    AddFinite(values, values_sum);
   }
 
-  /// The sum by IEEE's rules.
+  /// The sum by IEEE's rules: -0 when all values are.
   double Sum() const noexcept;
+  /// 0 and the values, as float8_accum() starts: never -0.
+  double SumFromZero() const noexcept { return Sum() + 0.0; }
   /// NaN as soon as there is a special value, as PostgreSQL has it.
   double Squares() const noexcept;
   /// The finite values alone are too large for a double. with_squares: or their squares.
   bool HasOverflown(bool with_squares) const noexcept;
 
  private:
+  void AddFinite(uint64_t values, double values_sum) noexcept {
+    sum = finite == 0 ? values_sum : sum + values_sum;
+    finite += values;
+  }
   void Join(uint64_t other_count, double other_sum, double other_squares,
             bool with_squares) noexcept;
   /// Finite values so far.

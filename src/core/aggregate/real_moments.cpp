@@ -26,8 +26,7 @@ void RealMoments::Join(uint64_t other_count, double other_sum, double other_squa
       squares += other_squares + count_a * count_b * distance * distance / (count_a + count_b);
     }
   }
-  sum += other_sum;
-  finite += other_count;
+  AddFinite(other_count, other_sum);
 }
 
 void RealMoments::Add(double value, bool with_squares) noexcept {

@@ -35,6 +35,17 @@ TEST(RealMoments, OfNothing) {
   EXPECT_FALSE(moments.HasOverflown(true));
 }
 
+TEST(RealMoments, OfNegativeZeros) {
+  EXPECT_TRUE(std::signbit(Sum({-0.0}).Sum()));
+  RealMoments moments = Sum({-0.0, -0.0});
+  moments.Add(-0.0, false);
+  moments.AddSum(2, -0.0);
+  EXPECT_TRUE(std::signbit(moments.Sum()));
+  EXPECT_FALSE(std::signbit(moments.SumFromZero()));
+  moments.Add(0.0, false);
+  EXPECT_FALSE(std::signbit(moments.Sum()));
+}
+
 TEST(RealMoments, AddsSlicesLikeSingleValues) {
   std::mt19937_64 random(3);
   std::uniform_real_distribution<double> number(-1000, 5000);

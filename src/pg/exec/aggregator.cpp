@@ -463,7 +463,7 @@ Datum Aggregator::Result(const AggregateOutput &output, const std::byte *state,
     *is_null = moments.count == 0;
     if (*is_null) return 0;
     if (moments.HasOverflown(false)) float_overflow_error();
-    return Float8GetDatum(moments.Sum() / static_cast<double>(moments.count));
+    return Float8GetDatum(moments.SumFromZero() / static_cast<double>(moments.count));
   }
   // Our own states have the value itself.
   if (output.function.kind == TransitionKind::kFirst ||

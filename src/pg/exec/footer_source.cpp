@@ -4,6 +4,18 @@
 
 namespace tsext::pg {
 
+namespace {
+
+/// Whether a column's sum is known, and finite. The writer starts from 0, so that of nothing but -0
+/// it is not: its sum is -0.
+bool HasSum(const ColumnFooter &footer) {
+  if (!footer.has_sum || IsInteger(footer.type)) return footer.has_sum;
+  if (footer.has_nan || !std::isfinite(footer.real_sum)) return false;
+  return !(footer.min.real == 0 && footer.max.real == 0 && std::signbit(footer.min.real));
+}
+
+}  // namespace
+
 void FooterSource::ReadSegment(const ColumnFooter &footer, FooterColumn *column) const {
   column->footer = &footer;
   column->has_null_count = true;
@@ -13,8 +25,7 @@ void FooterSource::ReadSegment(const ColumnFooter &footer, FooterColumn *column)
   column->max_integer = footer.max.integer;
   column->min_real = footer.min.real;
   column->max_real = footer.max.real;
-  column->has_sum = footer.has_sum &&
-                    (IsInteger(footer.type) || (!footer.has_nan && std::isfinite(footer.real_sum)));
+  column->has_sum = HasSum(footer);
   column->integer_sum = footer.integer_sum;
   column->real_sum = footer.real_sum;
   // Of NULLs it knows no times.

@@ -313,7 +313,7 @@ class RealTransition final : public NumberTransition {
     for (const GroupRun &run : runs) {
       auto &state = At<RealMoments>(states.At(run.group) + offset);
       if (is_plain && run.end - run.begin <= kShortRun) {
-        double sum = 0;
+        double sum = -0.0;
         for (uint32_t row = run.begin; row < run.end; row++) sum += vector.doubles[row];
         if (std::isfinite(sum)) {
           state.AddSum(run.rows, sum);
@@ -343,8 +343,8 @@ class RealTransition final : public NumberTransition {
       if (std::isinf(narrow) && !std::isinf(sum)) float_overflow_error();
       return Float4GetDatum(narrow);
     }
-    Datum values[3] = {Float8GetDatum(static_cast<double>(moments.count)), Float8GetDatum(sum),
-                       Float8GetDatum(moments.Squares())};
+    Datum values[3] = {Float8GetDatum(static_cast<double>(moments.count)),
+                       Float8GetDatum(moments.SumFromZero()), Float8GetDatum(moments.Squares())};
     return PointerGetDatum(construct_array(values, 3, FLOAT8OID, sizeof(float8), true, 'd'));
   }
 
