@@ -279,6 +279,7 @@ SET max_parallel_workers_per_gather = 0;
 RESET work_mem;
 RESET hash_mem_multiplier;
 DROP TABLE many, many_heap;
+DROP FUNCTION passes;
 
 -- An empty table, one without columns, dropped and added columns.
 CREATE TABLE agg_empty (time timestamptz, v float8) USING tsext;
