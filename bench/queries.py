@@ -12,8 +12,10 @@ DATASETS = {"cpu100": (100, 3 * 86400), "cpu1000": (1000, 86400)}       # hosts,
 START = datetime.datetime(2016, 1, 1)
 STEP = 10
 
-BUCKET = {"tsext": "time_bucket('{} seconds', time)", "duckdb": "time_bucket(INTERVAL '{} seconds', time)"}
-LAST = {"tsext": "last(usage_user, time)", "duckdb": "arg_max(usage_user, time)"}
+# heap: with PostgreSQL's own functions, as its users would ask without an extension.
+BUCKET = {"tsext": "time_bucket('{} seconds', time)", "heap": "date_bin('{} seconds', time, '2000-01-01 00:00:00+00')",
+          "duckdb": "time_bucket(INTERVAL '{} seconds', time)"}
+LAST = {"tsext": "last(usage_user, time)", "heap": "(array_agg(usage_user ORDER BY time DESC))[1]", "duckdb": "arg_max(usage_user, time)"}
 
 
 def literal(at, dialect):

@@ -189,7 +189,7 @@ def set_workers(c, duck, workers):
 
 def measure(c, duck, name, checked):
     """checked: the answers are known to agree. -> {query: (heap, tsext, DuckDB) in ms}"""
-    sets = [queries(table, name, dialect) for table, dialect in ((f"{name}_heap", "tsext"), (name, "tsext"), (name, "duckdb"))]
+    sets = [queries(table, name, dialect) for table, dialect in ((f"{name}_heap", "heap"), (name, "tsext"), (name, "duckdb"))]
     found = {}
     for (query, heap), (_, tsext), (_, duckdb) in zip(*sets):
         if not checked:
