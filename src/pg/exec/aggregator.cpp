@@ -81,7 +81,8 @@ Aggregator::Aggregator(CustomScanState *child, List *items, int key_count, int f
   TupleDesc descriptor = RelationGetDescr(child->ss.ss_currentRelation);
   evaluator_ = MakeRowEvaluator(&child->ss.ps, descriptor);
   fake_ = MakeFakeState(child->ss.ps.state);
-  const TransitionContext making{evaluator_, descriptor, fake_, context};
+  const TransitionContext making{evaluator_, child->ss.ss_currentRelation, descriptor, fake_,
+                                 context};
 
   keys_ = static_cast<Key **>(palloc(sizeof(Key *) * static_cast<size_t>(key_count + 1)));
   for (int i = 0; i < key_count; i++)
@@ -143,7 +144,7 @@ void Aggregator::CollectRowExpressions() {
   for (int i = 0; i < transition_count_; i++) {
     const Transition &transition = *transitions_[i];
     if (transition.filter != nullptr) {
-      first_expressions_[first_count_++] = transition.filter;
+      if (transition.condition == nullptr) first_expressions_[first_count_++] = transition.filter;
       continue;  // its arguments only where it is true
     }
     for (int j = 0; j < transition.row_argument_count; j++)
@@ -154,7 +155,10 @@ void Aggregator::CollectRowExpressions() {
 /// Keys and transitions forget what they know of the scan that has been reset.
 void Aggregator::ForgetScan() {
   for (int i = 0; i < key_count_; i++) keys_[i]->Rescan();
-  for (int i = 0; i < transition_count_; i++) transitions_[i]->Rescan();
+  for (int i = 0; i < transition_count_; i++) {
+    transitions_[i]->Rescan();
+    if (transitions_[i]->condition != nullptr) RescanVectorCondition(transitions_[i]->condition);
+  }
 }
 
 /// Starts the input again, for another part of the groups.
@@ -366,14 +370,14 @@ void Aggregator::Consume(const Batch &batch, BatchScan *scan) {
   MemoryContextReset(batch_memory_);
   const BatchInput input{scan, &batch, batch_memory_};
   const Selection *selection = input.selection();
-  if (first_count_ + later_count_ > 0)
-    counters_.row_by_row += selection == nullptr ? batch.rows : selection->Count();
-  EvaluateRows(evaluator_, input, selection, first_expressions_, first_count_);
+  bool row_by_row = EvaluateRows(evaluator_, input, selection, first_expressions_, first_count_);
   const uint32_t run_count = FindGroups(input);
-  if (run_count == 0) return;
-  counters_.runs += run_count;
-  EvaluateRows(evaluator_, input, selection, later_expressions_, later_count_);
-  Advance(input, run_count);
+  if (run_count > 0) {
+    counters_.runs += run_count;
+    row_by_row |= EvaluateRows(evaluator_, input, selection, later_expressions_, later_count_);
+    row_by_row |= Advance(input, run_count);
+  }
+  if (row_by_row) counters_.row_by_row += selection == nullptr ? batch.rows : selection->Count();
 }
 
 /// Fills runs_ with the runs that have a selected row of this pass's partition; returns how many.
@@ -429,25 +433,38 @@ void Aggregator::AddGroup() {
   if (limit_ > 0) NoteBucket(*groups_.Key(groups_.size() - 1));
 }
 
-void Aggregator::Advance(const BatchInput &input, uint32_t run_count) {
+/// The rows of the batch for which the FILTER of a transition is true.
+Selection Aggregator::FilteredRows(const Transition &transition, const BatchInput &input) const {
+  Selection passed = input.batch->selection;
+  if (transition.condition != nullptr) {
+    RunVectorCondition(transition.condition, input, &passed);
+    return passed;
+  }
+  passed.Clear();
+  const RowExpression &filter = *transition.filter;
+  ForEachRow(input.selection(), 0, input.batch->rows, [&](uint32_t row) {
+    if (!filter.nulls[row] && DatumGetBool(filter.values[row])) passed.Select(row);
+  });
+  return passed;
+}
+
+/// Whether an argument had to be evaluated row by row.
+bool Aggregator::Advance(const BatchInput &input, uint32_t run_count) {
   const std::span<const GroupRun> runs(runs_, run_count);
+  bool row_by_row = false;
   for (int i = 0; i < transition_count_; i++) {
     Transition &transition = *transitions_[i];
     if (transition.filter == nullptr) {
       transition.Advance(input, runs, input.selection(), *states_);
       continue;
     }
-    Selection passed;
-    passed.Clear();
-    const RowExpression &filter = *transition.filter;
-    ForEachRow(input.selection(), 0, input.batch->rows, [&](uint32_t row) {
-      if (!filter.nulls[row] && DatumGetBool(filter.values[row])) passed.Select(row);
-    });
+    const Selection passed = FilteredRows(transition, input);
     if (passed.IsEmpty()) continue;
-    EvaluateRows(evaluator_, input, &passed, transition.row_arguments,
-                 transition.row_argument_count);
+    row_by_row |= EvaluateRows(evaluator_, input, &passed, transition.row_arguments,
+                               transition.row_argument_count);
     transition.Advance(input, runs, &passed, *states_);
   }
+  return row_by_row;
 }
 
 Datum Aggregator::Result(const AggregateOutput &output, const std::byte *state,

@@ -72,7 +72,8 @@ class Aggregator {
   void AddGroup();
   bool TakeFooter(const FooterSource &source);
   bool IsOfPass(const int64_t *words) const;
-  void Advance(const BatchInput &input, uint32_t run_count);
+  Selection FilteredRows(const Transition &transition, const BatchInput &input) const;
+  bool Advance(const BatchInput &input, uint32_t run_count);
   bool IsFull() const;
   bool HasOrder() const { return order_ != BatchOrder::kAny; }
   bool ComesBefore(uint32_t a, uint32_t b) const;

@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include "pg/exec/vector_expression.hpp"
+
 extern "C" {
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
@@ -31,14 +33,27 @@ RowExpression *MakeRowExpression(RowEvaluator *evaluator, Expr *expression) {
   return result;
 }
 
-void EvaluateRows(RowEvaluator *evaluator, const BatchInput &input, const Selection *selection,
+void UseVectors(RowEvaluator *evaluator, RowExpression *expression, const Expr *source) {
+  expression->vectors = MakeVectorExpression(evaluator, source);
+}
+
+bool EvaluateRows(RowEvaluator *evaluator, const BatchInput &input, const Selection *selection,
                   RowExpression *const *expressions, int count) {
-  if (count == 0) return;
+  bool all_done = true;
+  for (int i = 0; i < count; i++) {
+    RowExpression *expression = expressions[i];
+    expression->result = expression->vectors != nullptr
+                             ? ComputeVector(expression->vectors, input, selection)
+                             : nullptr;
+    all_done = all_done && expression->result != nullptr;
+  }
+  if (all_done) return false;
   ForEachRow(selection, 0, input.batch->rows, [&](uint32_t row) {
     ResetExprContext(evaluator->context);
     BatchRow(input.scan, row, evaluator->slot);
     for (int i = 0; i < count; i++) {
       RowExpression *expression = expressions[i];
+      if (expression->result != nullptr) continue;
       bool is_null;
       Datum value = ExecEvalExprSwitchContext(expression->state, evaluator->context, &is_null);
       if (!is_null && !expression->by_value) {
@@ -50,6 +65,7 @@ void EvaluateRows(RowEvaluator *evaluator, const BatchInput &input, const Select
       expression->nulls[row] = is_null;
     }
   });
+  return true;
 }
 
 Datum EvaluateOver(RowEvaluator *evaluator, ExprState *state, AttrNumber attribute, Datum value,
@@ -67,6 +83,7 @@ const Vector &ArgumentVector(const VectorArgument &argument, const BatchInput &i
                              const Selection *selection) {
   if (argument.column != 0) return *BatchColumn(input.scan, argument.column);
   const RowExpression &expression = *argument.expression;
+  if (expression.result != nullptr) return *expression.result;
   Vector &out = *argument.values;
   out.type = argument.type.type;
   out.count = input.batch->rows;

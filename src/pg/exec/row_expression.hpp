@@ -1,6 +1,7 @@
 #pragma once
 
-// Expressions that PostgreSQL evaluates row by row over a batch: what has no vector form.
+// Expressions over a batch: those PostgreSQL evaluates row by row, and those that have a vector
+// form.
 
 #include <cstdint>
 
@@ -26,6 +27,8 @@ struct BatchInput {
   const Selection *selection() const { return batch->is_whole ? nullptr : &batch->selection; }
 };
 
+struct VectorExpression;
+
 /// One expression and its values for the current batch: entries of rows it was evaluated for. Lives
 /// in a memory context.
 struct RowExpression {
@@ -34,6 +37,8 @@ struct RowExpression {
   bool by_value;
   Datum *values;  // kVectorSize entries
   bool *nulls;
+  VectorExpression *vectors;  // nullptr when it has no vector form
+  const Vector *result;       // of the vector form, when it served for the current batch
 };
 
 /// Evaluates expressions over the rows of a table as the child scan gives them. Plain data.
@@ -47,8 +52,12 @@ struct RowEvaluator {
 RowEvaluator *MakeRowEvaluator(PlanState *child, TupleDesc descriptor);
 /// Compiles `expression`, whose columns are those of the scanned table.
 RowExpression *MakeRowExpression(RowEvaluator *evaluator, Expr *expression);
-/// Evaluates `count` expressions for the selected rows (nullptr: all).
-void EvaluateRows(RowEvaluator *evaluator, const BatchInput &input, const Selection *selection,
+/// For an expression whose values are asked for by ArgumentVector: lets it be computed in vectors
+/// where that is possible.
+void UseVectors(RowEvaluator *evaluator, RowExpression *expression, const Expr *source);
+/// Evaluates `count` expressions for the selected rows (nullptr: all). Whether one of them had to
+/// be, row by row.
+bool EvaluateRows(RowEvaluator *evaluator, const BatchInput &input, const Selection *selection,
                   RowExpression *const *expressions, int count);
 /// An expression without columns, or over the one column `attribute` that has `value`. By-reference
 /// results hold until the next call.

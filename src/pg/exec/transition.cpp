@@ -93,12 +93,14 @@ class CountTransition final : public Transition {
     if (column_ != 0) return;
     row_arguments = static_cast<RowExpression **>(palloc(sizeof(RowExpression *)));
     row_arguments[0] = MakeRowExpression(context.evaluator, ArgumentOf(aggregate, 0));
+    UseVectors(context.evaluator, row_arguments[0], ArgumentOf(aggregate, 0));
     row_argument_count = 1;
   }
   uint32_t state_size() const noexcept override { return sizeof(int64_t); }
   void Advance(const BatchInput &input, std::span<const GroupRun> runs, const Selection *selection,
                GroupStates &states) override {
-    const Vector *vector = column_ != 0 ? BatchColumn(input.scan, column_) : nullptr;
+    const Vector *vector =
+        column_ != 0 ? BatchColumn(input.scan, column_) : row_arguments[0]->result;
     for (const GroupRun &run : runs) {
       uint32_t count = 0;
       if (vector != nullptr) {
@@ -188,6 +190,7 @@ class NumberTransition : public Transition {
     argument_.type = ClassOfType(exprType(reinterpret_cast<Node *>(expression)));
     if (argument_.column != 0) return;
     argument_.expression = MakeRowExpression(context.evaluator, expression);
+    UseVectors(context.evaluator, argument_.expression, expression);
     argument_.values = New<Vector>(context.context, std::pmr::null_memory_resource());
     row_arguments = &argument_.expression;
     row_argument_count = 1;
@@ -775,8 +778,11 @@ Transition *MakeTransition(const Aggref *aggregate, const AggregateFunction &fun
                            bool with_squares, const TransitionContext &context) {
   MemoryContext old = MemoryContextSwitchTo(context.context);
   Transition *transition = MakeKind(aggregate, function, with_squares, context);
-  if (aggregate->aggfilter != nullptr)
+  if (aggregate->aggfilter != nullptr) {
     transition->filter = MakeRowExpression(context.evaluator, aggregate->aggfilter);
+    transition->condition =
+        MakeVectorCondition(context.evaluator, context.relation, aggregate->aggfilter);
+  }
   if (OidIsValid(function.serialize))
     transition->serialize =
         MakeAggregateCall(function.serialize, 1, InvalidOid, context.fake, context.context);

@@ -10,6 +10,7 @@
 #include "pg/exec/aggregate_function.hpp"
 #include "pg/exec/footer_source.hpp"
 #include "pg/exec/row_expression.hpp"
+#include "pg/exec/vector_expression.hpp"
 
 extern "C" {
 #include "nodes/execnodes.h"
@@ -47,7 +48,8 @@ class GroupStates {
 /// What a transition is made from.
 struct TransitionContext {
   RowEvaluator *evaluator;
-  TupleDesc descriptor;   ///< of the scanned table
+  Relation relation;      ///< the scanned table
+  TupleDesc descriptor;   ///< its
   AggState *fake;         ///< makes AggCheckCallContext() true; its curaggcontext is where
                           ///< by-reference states live
   MemoryContext context;  ///< of the node's life
@@ -81,7 +83,8 @@ class Transition {
   /// Arguments to be evaluated row by row before Advance().
   RowExpression **row_arguments = nullptr;
   int row_argument_count = 0;
-  RowExpression *filter = nullptr;  ///< FILTER (WHERE …)
+  RowExpression *filter = nullptr;       ///< FILTER (WHERE …)
+  VectorCondition *condition = nullptr;  ///< the same, when vector filters can answer it
   FunctionCallInfo serialize = nullptr;
 };
 

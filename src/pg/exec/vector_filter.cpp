@@ -631,6 +631,10 @@ Verdict JudgeSegment(VectorFilters *filters, const SegmentHead &head) {
   });
 }
 
+void ForgetDictionaries(VectorFilters *filters) {
+  filters->segment_count++;
+}
+
 Verdict JudgeVector(VectorFilters *filters, const SegmentHead &head, uint32_t vector) {
   return JudgeAll(filters, &Filter::vector_verdict, [&](const Filter *leaf) {
     if (leaf->segment_verdict != Verdict::kSome) return leaf->segment_verdict;

@@ -22,6 +22,8 @@ const Bitmapset *FilterAttributes(const VectorFilters *filters);
 bool MayHaveKey(const VectorFilters *filters, int32_t flags, ByteView lo, ByteView hi);
 /// Switches to a segment; what its footer says of its rows.
 Verdict JudgeSegment(VectorFilters *filters, const SegmentHead &head);
+/// Switches to other rows without the help of footers; then RunFilters goes with is_cold = false.
+void ForgetDictionaries(VectorFilters *filters);
 /// Narrows [*begin, *end), vectors of the segment that `reader` has open, to those that can have
 /// the values its sort key begins with: rows of one value are neighbours.
 void FindKeyVectors(VectorFilters *filters, SegmentReader *reader, uint32_t *begin, uint32_t *end);
