@@ -1,7 +1,7 @@
 #pragma once
 
-// A compiled filter, for vector_filter_build.cpp (clauses to filters), vector_filter.cpp (filters at
-// work) and vector_expression.cpp (which clauses can be one).
+// A compiled filter, for vector_filter_build.cpp (clauses to filters), vector_filter.cpp (filters
+// at work) and vector_expression.cpp (which clauses can be one).
 
 #include <cstdint>
 
