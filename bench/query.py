@@ -216,7 +216,7 @@ def ms(x):
 
 
 def ratio(x):
-    return "–" if x is None else f"{x:.3f}" if x < 0.1 else f"{x:.2f}"
+    return "–" if x is None else f"{x:.2g}" if x < 0.1 else f"{x:.2f}"
 
 
 def geometric_mean(found):
