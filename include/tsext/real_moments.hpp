@@ -43,13 +43,13 @@ struct RealMoments {
 
  private:
   void AddFinite(uint64_t values, double values_sum) noexcept {
-    sum = finite == 0 ? values_sum : sum + values_sum;
-    finite += values;
+    sum = finite_ == 0 ? values_sum : sum + values_sum;
+    finite_ += values;
   }
   void Join(uint64_t other_count, double other_sum, double other_squares,
             bool with_squares) noexcept;
   /// Finite values so far.
-  uint64_t finite;
+  uint64_t finite_;
 };
 
 }  // namespace tsext

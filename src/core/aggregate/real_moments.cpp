@@ -17,10 +17,10 @@ double ValueAt(const Vector &vector, uint32_t row) noexcept {
 void RealMoments::Join(uint64_t other_count, double other_sum, double other_squares,
                        bool with_squares) noexcept {
   if (with_squares) {
-    if (finite == 0) {
+    if (finite_ == 0) {
       squares = other_squares;
     } else {
-      const auto count_a = static_cast<double>(finite);
+      const auto count_a = static_cast<double>(finite_);
       const auto count_b = static_cast<double>(other_count);
       const double distance = sum / count_a - other_sum / count_b;
       squares += other_squares + count_a * count_b * distance * distance / (count_a + count_b);
@@ -59,8 +59,8 @@ void RealMoments::Add(const Vector &vector, const Slice &slice, bool with_square
 }
 
 double RealMoments::Sum() const noexcept {
-  constexpr uint64_t both = kPositiveInfinity | kNegativeInfinity;
-  if ((special & kNan) != 0 || (special & both) == both)
+  constexpr uint64_t kBoth = kPositiveInfinity | kNegativeInfinity;
+  if ((special & kNan) != 0 || (special & kBoth) == kBoth)
     return std::numeric_limits<double>::quiet_NaN();
   if ((special & kPositiveInfinity) != 0) return std::numeric_limits<double>::infinity();
   if ((special & kNegativeInfinity) != 0) return -std::numeric_limits<double>::infinity();

@@ -88,7 +88,7 @@ Aggregator::Aggregator(CustomScanState *child, List *items, int key_count, int f
   for (int i = 0; i < key_count; i++)
     keys_[i] = MakeKey(static_cast<TargetEntry *>(list_nth(items, i))->expr, evaluator_, descriptor,
                        context);
-  const auto outputs = static_cast<size_t>(output_count_ + 1);
+  const size_t outputs = static_cast<size_t>(output_count_) + 1;
   outputs_ = static_cast<AggregateOutput *>(palloc0(sizeof(AggregateOutput) * outputs));
   transitions_ = static_cast<Transition **>(palloc0(sizeof(Transition *) * outputs));
   for (int i = 0; i < output_count_; i++) {
