@@ -104,8 +104,8 @@ class Words {
       case WordKind::kInteger:
         return DatumToInteger(value, class_);
       case WordKind::kReal:
-        return RealWord(class_.length == sizeof(float4) ? DatumGetFloat4(value)
-                                                        : DatumGetFloat8(value));
+        return OfReal(class_.length == sizeof(float4) ? DatumGetFloat4(value)
+                                                      : DatumGetFloat8(value));
       case WordKind::kBytes: {
         void *detoasted;
         const ByteView view = DatumToBytes(value, class_, &detoasted);
@@ -118,6 +118,13 @@ class Words {
     }
     return Number(value);
   }
+  int64_t OfReal(double value) noexcept {
+    const int64_t word = RealWord(value);
+    if (word == 0) (std::signbit(value) ? has_minus_zero_ : has_plus_zero_) = true;
+    return word;
+  }
+  /// Forgets the zeros of an earlier scan.
+  void Rescan() noexcept { has_plus_zero_ = has_minus_zero_ = false; }
   /// For the kinds kBytes and kDatum.
   int64_t OfBytes(ByteView value) {
     if (kind_ == WordKind::kDatum) return Number(BytesToDatum(value, class_));
@@ -129,7 +136,8 @@ class Words {
   Datum Value(int64_t word) {
     if (kind_ == WordKind::kInteger) return IntegerToDatum(word, class_);
     if (kind_ == WordKind::kReal) {
-      const auto value = std::bit_cast<double>(word);
+      auto value = std::bit_cast<double>(word);
+      if (word == 0 && has_minus_zero_ && !has_plus_zero_) value = -0.0;
       return class_.length == sizeof(float4) ? Float4GetDatum(static_cast<float>(value))
                                              : Float8GetDatum(value);
     }
@@ -164,6 +172,9 @@ class Words {
   }
 
   WordKind kind_;
+  // Zeros are one word: it is -0 where all of them were.
+  bool has_plus_zero_ = false;
+  bool has_minus_zero_ = false;
   DatumClass class_;
   Oid collation_;
   MemoryContext context_;
@@ -211,12 +222,13 @@ class NumberColumnKey final : public Key {
   }
   Datum Value(int64_t word) override { return words_.Value(word); }
   const char *Method() const override { return "column"; }
+  void Rescan() override { words_.Rescan(); }
 
  private:
-  int64_t WordAt(const Vector &vector, uint32_t row) const {
+  int64_t WordAt(const Vector &vector, uint32_t row) {
     if (words_.kind() == WordKind::kInteger) return vector.integers[row];
-    return RealWord(vector.type == PhysicalType::kFloat32 ? vector.floats[row]
-                                                          : vector.doubles[row]);
+    return words_.OfReal(vector.type == PhysicalType::kFloat32 ? vector.floats[row]
+                                                               : vector.doubles[row]);
   }
   AttrNumber column_;
   Words words_;
@@ -367,6 +379,7 @@ class MonotoneKey final : public Key {
   void Rescan() override {
     bound_order_ = BatchOrder::kAny;
     memo_.Clear();
+    words_.Rescan();
     has_anchor_ = false;
   }
   bool BucketOf(int64_t time, int64_t *start) override {
@@ -559,6 +572,7 @@ class ExpressionKey final : public Key {
   }
   Datum Value(int64_t word) override { return words_.Value(word); }
   const char *Method() const override { return constant_ != nullptr ? "constant" : "row by row"; }
+  void Rescan() override { words_.Rescan(); }
 
  private:
   Words words_;
