@@ -67,7 +67,7 @@ INSERT INTO plans (query) VALUES
   ('SELECT w.id, t.n, t.v FROM wanted w LEFT JOIN LATERAL (SELECT count(*) n, max(v) v FROM TABLE t WHERE t.id = w.id AND t.time < w.since) t ON true'),
   ('SELECT id, (SELECT sum(v) FROM TABLE t WHERE t.id = w.id) FROM wanted w'),
   ('SELECT id FROM wanted w WHERE EXISTS (SELECT FROM TABLE t WHERE t.id = w.id AND t.v > 19500)'),
-  ('SELECT a.v FROM TABLE a JOIN TABLE b USING (id) WHERE a.id = 9 AND b.time < ''2024-01-01 06:00''');
+  ('SELECT a.v FROM TABLE a JOIN TABLE b USING (id) WHERE a.id = 9 AND b.v < 2160');
 SET enable_seqscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;

@@ -161,8 +161,8 @@ bool IsTimeBucket(Oid function, bool *has_zone) {
   bool found = false;
   if (!is_null) {
     char *symbol = TextDatumGetCString(source);
-    constexpr char prefix[] = "tsext_time_bucket_";
-    found = strncmp(symbol, prefix, sizeof prefix - 1) == 0;
+    constexpr char kPrefix[] = "tsext_time_bucket_";
+    found = strncmp(symbol, kPrefix, sizeof kPrefix - 1) == 0;
     *has_zone = strcmp(symbol, "tsext_time_bucket_zone") == 0;
     pfree(symbol);
   }
@@ -304,17 +304,17 @@ class Recognizer {
     static constexpr struct {
       const char *name;
       double days;
-    } units[] = {{"second", 1.0 / 86400},
-                 {"minute", 1.0 / 1440},
-                 {"hour", 1.0 / 24},
-                 {"day", 1},
-                 {"week", 7},
-                 {"month", 30.4},
-                 {"quarter", 91},
-                 {"year", 365}};
+    } kUnits[] = {{"second", 1.0 / 86400},
+                  {"minute", 1.0 / 1440},
+                  {"hour", 1.0 / 24},
+                  {"day", 1},
+                  {"week", 7},
+                  {"month", 30.4},
+                  {"quarter", 91},
+                  {"year", 365}};
     const char *name = ConstantText(node);
     if (name == nullptr) return 0;
-    for (const auto &unit : units)
+    for (const auto &unit : kUnits)
       if (pg_strncasecmp(name, unit.name, strlen(unit.name)) == 0) return Days(unit.days);
     return 0;
   }
@@ -422,14 +422,14 @@ bool IsMonotone(Expr *expression, Monotone *result) {
 
 void FindZoneEra(ZoneEra *era, int64_t time) {
   if (time >= era->from && time <= era->to) return;
-  constexpr int64_t epoch_seconds =
+  constexpr int64_t kEpochSeconds =
       (int64_t{POSTGRES_EPOCH_JDATE} - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
   int64_t to = PG_INT64_MAX - 1;
   if (TIMESTAMP_NOT_FINITE(time)) {
     to = time;
   } else {
     const int64_t second = time / USECS_PER_SEC - (time % USECS_PER_SEC < 0 ? 1 : 0);
-    const pg_time_t unix_second = second + epoch_seconds;
+    const pg_time_t unix_second = second + kEpochSeconds;
     ListCell *cell;
     foreach (cell, era->zones) {
       long offset_before;
@@ -444,7 +444,7 @@ void FindZoneEra(ZoneEra *era, int64_t time) {
       if (found < 0) {
         end = time + 1;
       } else if (found == 0 ||
-                 __builtin_mul_overflow(boundary - epoch_seconds, USECS_PER_SEC, &end)) {
+                 __builtin_mul_overflow(boundary - kEpochSeconds, USECS_PER_SEC, &end)) {
         continue;
       }
       to = std::min(to, end - 1);

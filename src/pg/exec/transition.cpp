@@ -424,12 +424,12 @@ class ExtremeTransition final : public NumberTransition {
     return is_ordered;
   }
   static void TakeSlice(const Vector &vector, const Slice &slice, State &state) {
-    constexpr uint32_t part = is_least ? kSummaryMin : kSummaryMax;
+    constexpr uint32_t kPart = is_least ? kSummaryMin : kSummaryMax;
     if constexpr (std::is_same_v<Number, double>) {
-      const RealSummary summary = SummarizeReals(vector, slice, part);
+      const RealSummary summary = SummarizeReals(vector, slice, kPart);
       Take(summary.count, is_least ? summary.min : summary.max, state);
     } else {
-      const IntegerSummary summary = SummarizeIntegers(vector, slice, part);
+      const IntegerSummary summary = SummarizeIntegers(vector, slice, kPart);
       Take(summary.count, is_least ? summary.min : summary.max, state);
     }
   }
