@@ -111,3 +111,23 @@ DROP FUNCTION on_both, segments_file, cold_rows;
 DROP TABLE alter_heap, alter_cold;
 DROP TYPE state, pair;
 DROP DOMAIN whole;
+
+-- VACUUM FULL and CLUSTER end with the catalog forgetting what older rows have in added columns: segments take it along.
+CREATE TABLE added (time timestamptz NOT NULL, id int) USING tsext;
+INSERT INTO added SELECT timestamptz '2024-01-01 00:00+00' + g * interval '1 min', g FROM generate_series(1, 6000) g;
+ALTER TABLE added ADD COLUMN label text DEFAULT 'old', ADD COLUMN empty int, ADD COLUMN gone float8 DEFAULT 1.5;
+INSERT INTO added SELECT timestamptz '2024-02-01 00:00+00' + g * interval '1 min', g, 'new', g, g FROM generate_series(1, 6000) g;
+INSERT INTO added VALUES ('2024-03-01 00:00+00', 1, 'hot', 3, 4);
+ALTER TABLE added DROP COLUMN gone;
+ALTER TABLE added ADD COLUMN flag bool DEFAULT true;
+CREATE TEMP TABLE added_before AS SELECT * FROM added;
+SELECT count(*) > 0 AS has_segments FROM tsext.segments WHERE table_name = 'added';
+VACUUM FULL added;
+SELECT label, flag, count(*), count(empty) FROM added GROUP BY 1, 2 ORDER BY 1, 2;
+(TABLE added_before EXCEPT ALL TABLE added) UNION ALL (TABLE added EXCEPT ALL TABLE added_before);
+ALTER TABLE added ADD COLUMN more numeric DEFAULT 2.50;
+CREATE INDEX added_id ON added (id);
+CLUSTER added USING added_id;
+SELECT more, count(*) FROM added GROUP BY 1;
+SELECT count(*) FROM tsext.verify('added');
+DROP TABLE added;

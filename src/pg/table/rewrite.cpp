@@ -8,12 +8,15 @@
 #include "pg/table/chunk_hold.hpp"
 #include "pg/table/compact.hpp"
 #include "pg/table/delegation.hpp"
+#include "pg/table/merge.hpp"
 #include "pg/table/scan.hpp"
+#include "pg/table/segment_reader.hpp"
 #include "pg/table/store.hpp"
 
 extern "C" {
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/tupdesc_details.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
@@ -62,6 +65,42 @@ void NontransactionalTruncate(Relation relation) {
   ForgetSegments(relation);
 }
 
+/// The greatest attribute whose value rows without it take from the catalog (ADD COLUMN with a
+/// default); 0: there is none.
+AttrNumber LastMissingAttribute(TupleDesc descriptor) {
+  if (descriptor->constr == nullptr || descriptor->constr->missing == nullptr) return 0;
+  for (int i = descriptor->natts; i > 0; i--) {
+    if (TupleDescAttr(descriptor, i - 1)->attisdropped) continue;
+    if (descriptor->constr->missing[i - 1].am_present) return static_cast<AttrNumber>(i);
+  }
+  return 0;
+}
+
+/// Writes anew the segments from before a column was added: the rewrite ends with the catalog
+/// forgetting the value their rows have in it.
+void FillMissingColumns(Relation table) {
+  const AttrNumber last = LastMissingAttribute(RelationGetDescr(table));
+  if (last == 0) return;
+  Snapshot snapshot = RegisterFreshSnapshot();
+  int count;
+  SegmentRow *segments =
+      LoadSegments(table->rd_rel->reltoastrelid, kTimeMinimum, kTimeMaximum, snapshot, &count);
+  SegmentReader *reader = SegmentReaderCreate(table, snapshot, CurrentMemoryContext);
+  CompactResult result;
+  for (int i = 0; i < count; i++) {
+    CHECK_FOR_INTERRUPTS();
+    const SegmentRow *segment = &segments[i];
+    SegmentReaderOpen(reader, segment);
+    if (SegmentReaderHead(reader).attribute_count() >= last) continue;
+    MergeSegments(
+        table, GetTableOptions(table),
+        {segment->chunk_start, segment->chunk_end, static_cast<Level>(segment->level), 1, &segment},
+        &result, nullptr);
+  }
+  SegmentReaderClose(reader);
+  UnregisterSnapshot(snapshot);
+}
+
 /// Copies the pieces of all live segments to the file that becomes the store's. The TOAST table
 /// keeps its OID, so directory rows and value ids stay; where the pieces are is new.
 void CopySegments(Relation old_table, Relation new_table) {
@@ -103,8 +142,12 @@ void CopyForCluster(Relation old_table, Relation new_table, Relation index, bool
     Heap()->relation_copy_for_cluster(old_table, new_table, index, use_sort, oldest_xmin,
                                       xid_cutoff, multi_cutoff, tuples, vacuumed, recently_dead);
   });
-  if (OidIsValid(old_table->rd_rel->reltoastrelid) && RelationIsPermanent(old_table))
-    Enter([&] { CopySegments(old_table, new_table); });
+  if (OidIsValid(old_table->rd_rel->reltoastrelid) && RelationIsPermanent(old_table)) {
+    Enter([&] {
+      FillMissingColumns(old_table);
+      CopySegments(old_table, new_table);
+    });
+  }
 }
 
 /// A table goes, and its store with it. Comes before its rows leave the catalogs, but maybe after
