@@ -40,8 +40,8 @@ namespace {
 create_upper_paths_hook_type previous_create_upper_paths = nullptr;
 
 // Of one value that an aggregate takes in, and of a run of rows whose group is looked up: about
-// 0.5 ns and 50 ns on the scale of cost.hpp.
-constexpr double kValueShare = 1.0 / 25;
+// 0.3 ns and 50 ns on the scale of cost.hpp.
+constexpr double kValueShare = 1.0 / 40;
 constexpr double kRunShare = 4;
 // Of a segment whose footer is enough, once it is in the session's cache: 1 µs.
 constexpr double kFooterShare = 80;

@@ -26,8 +26,8 @@ namespace tsext::pg {
 namespace {
 
 // Measured on one core in shared buffers, as multiples of cpu_operator_cost (about 12 ns).
-constexpr double kDecodeValue = 0.08;
-constexpr double kFilterValue = 0.04;
+constexpr double kDecodeValue = 0.04;
+constexpr double kFilterValue = 0.02;
 // Of cpu_tuple_cost: a hot row taken into a batch, a row handed out. Together just less than what a
 // sequential scan of the heap reckons.
 constexpr double kHotRow = 0.49;
