@@ -24,7 +24,7 @@ OBJS := $(SRCS:src/%.cpp=build/%.o)
 # Order matters: stateful parts first, then what CREATE OR REPLACE can make again.
 INSTALL_PARTS := src/pg/header.sql src/pg/catalog/catalog.sql src/pg/table/handler.sql \
                  $(filter-out src/pg/catalog/catalog.sql src/pg/table/handler.sql, \
-                   $(sort $(wildcard src/pg/catalog/*.sql src/pg/table/*.sql src/pg/exec/*.sql src/pg/function/*.sql src/pg/job/*.sql src/pg/ingest/*.sql)))
+                   $(sort $(wildcard src/pg/catalog/*.sql src/pg/table/*.sql src/pg/exec/*.sql src/pg/function/*.sql src/pg/job/*.sql src/pg/cagg/*.sql src/pg/alert/*.sql src/pg/ingest/*.sql)))
 DATA       := $(wildcard sql/upgrade/$(EXTENSION)--*--*.sql)
 DATA_built := build/$(EXTENSION)--$(VERSION).sql
 

@@ -1,0 +1,46 @@
+#pragma once
+
+// Which times a transaction has written to, for the continuous aggregates above a table. The one
+// entry point that every path which changes rows of a tsext table calls: INSERT, COPY, bulk
+// writers, UPDATE (old and new time), DELETE, TRUNCATE, whatever comes later. Moves of rows
+// (compaction, merge, CLUSTER, VACUUM FULL, decompress_chunk) change nothing and do not call.
+// The protocol is in src/pg/cagg/README.md.
+
+#include <cstdint>
+
+#include "pg/base/postgres.hpp"
+
+namespace tsext::pg {
+
+/// Whether anything follows the writes of this relation; to be asked once a statement or batch.
+bool IsFollowed(Relation relation);
+
+/// Notes that a row with this time was or will be written or removed. time: in units of the time
+/// column. Rows without a finite time: kTimeMinimum and kTimeMaximum for the infinities, NULL is
+/// not noted.
+void TouchTime(Relation relation, int64_t time);
+/// The same for the row in a slot; does nothing when nobody follows.
+void TouchRow(Relation relation, TupleTableSlot *slot);
+void TouchTimes(Relation relation, const int64_t *times, int64_t count);
+/// Everything: TRUNCATE.
+void TouchAll(Relation relation);
+
+/// Logs what the current transaction has touched and not logged yet, so that its own next command
+/// sees it. Called at the end of a statement after which another can come.
+void LogTouchedTimes();
+
+/// Called once from _PG_init.
+void InitTouched();
+
+// What the feature above does before rows of a table go that its aggregates shall keep.
+
+/// Brings every aggregate above `base` up to date for the whole buckets around [from, until) with
+/// the rows that `snapshot` sees, then marks these buckets as gone. In the current transaction,
+/// which holds ShareUpdateExclusiveLock on base. Raises 55P03 when an aggregate is being refreshed
+/// for long.
+using SourceGoesFunction = void (*)(Relation base, int64_t from, int64_t until, Snapshot snapshot);
+void SetSourceGoesFunction(SourceGoesFunction function);
+/// Calls it; does nothing when the table has no aggregate.
+void SourceGoes(Relation base, int64_t from, int64_t until, Snapshot snapshot);
+
+}  // namespace tsext::pg
