@@ -37,8 +37,9 @@ ContinuousAggregate *AggregateOfMaterialization(Oid materialization);
 
 /// The aggregates of a table from this session's cache, for writers: count 0 for nearly every
 /// table, and then it costs a look-up. Valid until the next lock is taken. Rows of tsext.cagg are
-/// made and deleted under ShareRowExclusiveLock on the base, which waits for its writers, and with
-/// a relcache invalidation of it.
+/// made under ShareRowExclusiveLock on the base, which waits for its writers, and with a relcache
+/// invalidation of it. They are deleted with the view, under its lock alone (a writer that waits
+/// for the view before its commit holds the base): the writer then finds no threshold.
 const ContinuousAggregate *CachedAggregatesOfBase(Oid base, int *count);
 
 /// The threshold as `snapshot` sees it (nullptr: latest); kTimeMinimum: nothing is materialised,
