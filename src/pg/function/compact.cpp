@@ -7,12 +7,12 @@
 #include "pg/base/boundary.hpp"
 #include "pg/catalog/chunk.hpp"
 #include "pg/catalog/options.hpp"
+#include "pg/table/drop_chunks.hpp"
 #include "pg/table/hot_rows.hpp"
 
 extern "C" {
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "commands/trigger.h"
 #include "utils/tuplestore.h"
 }
 
@@ -34,21 +34,6 @@ int64_t BoundaryArgument(FunctionCallInfo fcinfo, int index, const TableOptions 
   if (PG_ARGISNULL(index)) return fallback;
   return TimeArgument(PG_GETARG_DATUM(index), get_fn_expr_argtype(fcinfo->flinfo, index),
                       options->time_type, name);
-}
-
-void RequireTimeColumn(Relation relation, const TableOptions *options) {
-  if (options->time_attribute != InvalidAttrNumber) return;
-  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                  errmsg("table \"%s\" has no time column", RelationGetRelationName(relation)),
-                  errhint("Name one with tsext.set_options(relation, time_column => …).")));
-}
-
-bool IsReferencedByForeignKey(Relation relation) {
-  const TriggerDesc *triggers = relation->trigdesc;
-  for (int i = 0; triggers != nullptr && i < triggers->numtriggers; i++) {
-    if (RI_FKey_trigger_type(triggers->triggers[i].tgfoid) == RI_TRIGGER_PK) return true;
-  }
-  return false;
 }
 
 /// The range of a chunk by its name: of the directory, or of the grid when it has only hot rows.
@@ -185,31 +170,14 @@ TSEXT_FUNCTION(tsext_drop_chunks) {
                     errmsg("older_than or newer_than must be given"),
                     errhint("To remove all rows of the table use TRUNCATE.")));
   }
-  Relation relation = OpenForCompaction(PG_GETARG_OID(0), "drop_chunks()");
-  const TableOptions *options = GetTableOptions(relation);
-  RequireTimeColumn(relation, options);
-  if (IsReferencedByForeignKey(relation)) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("cannot drop chunks of \"%s\": a foreign key references it",
-                           RelationGetRelationName(relation)),
-                    errhint("Use DELETE, which checks the referencing rows.")));
-  }
-  // Segments of a table that may have none any more (it was published meanwhile): nobody downstream
-  // would hear of it.
-  if (const char *reason = StaysHotBecause(relation);
-      reason != nullptr && HasSegments(relation->rd_rel->reltoastrelid, nullptr)) {
-    ereport(ERROR,
-            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-             errmsg("cannot drop compressed chunks of \"%s\"", RelationGetRelationName(relation)),
-             errdetail("The table stays hot: %s.", reason),
-             errhint("Make its rows hot with decompress_chunk() first.")));
-  }
+  const DropTarget target = OpenForDrop(PG_GETARG_OID(0), "drop_chunks()");
+  const TableOptions *options = GetTableOptions(target.relation);
   InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-  DroppedState state{reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo), relation,
+  DroppedState state{reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo), target.relation,
                      options->time_type, !PG_ARGISNULL(3) && PG_GETARG_BOOL(3)};
-  DropChunks(relation, BoundaryArgument(fcinfo, 2, options, "newer_than", kTimeMinimum),
+  DropChunks(target, BoundaryArgument(fcinfo, 2, options, "newer_than", kTimeMinimum),
              BoundaryArgument(fcinfo, 1, options, "older_than", kTimeMaximum), ReportDropped,
              &state);
-  table_close(relation, NoLock);
+  table_close(target.relation, NoLock);
   return static_cast<Datum>(0);
 }

@@ -18,4 +18,4 @@ CREATE OR REPLACE FUNCTION drop_chunks(
   relation regclass, older_than "any" DEFAULT NULL, newer_than "any" DEFAULT NULL, verbose boolean DEFAULT false)
 RETURNS SETOF text LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tsext_drop_chunks';
 COMMENT ON FUNCTION drop_chunks(regclass, "any", "any", boolean) IS
-  'drops whole chunks outside the given times without blocking readers or writers; returns their names';
+  'drops whole chunks that end before older_than and start after newer_than without blocking readers or writers; returns their names';

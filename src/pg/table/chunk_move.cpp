@@ -1,6 +1,7 @@
-// Whole chunks: dropped, or moved back into the hot heap.
+// Chunks moved back into the hot heap.
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/owner_rights.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/table/chunk_hold.hpp"
 #include "pg/table/cold_scan.hpp"
@@ -13,7 +14,6 @@ extern "C" {
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "nodes/execnodes.h"
-#include "utils/guc.h"
 #include "utils/snapmgr.h"
 }
 
@@ -34,14 +34,6 @@ SegmentRow *SegmentsInside(Oid store, int64_t from, int64_t until, int *count) {
     if (rows[i].chunk_start >= from && rows[i].chunk_end <= until) rows[(*count)++] = rows[i];
   }
   return rows;
-}
-
-/// Removes a segment; false when somebody else has removed it.
-bool RemoveSegment(Relation toast, const SegmentRow *row) {
-  if (!DeleteSegment(row, GetCurrentCommandId(true))) return false;
-  StoreFree(toast, row, GetCurrentCommandId(true));
-  AddStoreTotal(RelationGetRelid(toast), -row->nrows, -row->nbytes, -1, kTimeMaximum, kTimeMinimum);
-  return true;
 }
 
 /// Inserts rows into the hot heap with their index entries. Row triggers do not fire: no row is new
@@ -110,45 +102,6 @@ class HotWriter {
   size_t bytes_ = 0;
 };
 
-/// Runs what follows as the table's owner: index expressions may call any function, and whoever
-/// moves the rows need not trust the owner. An error gives the rights back at its abort.
-struct OwnerRights {
-  Oid user;
-  int context;
-  int settings;
-};
-
-OwnerRights TakeOwnerRights(Relation relation) {
-  OwnerRights saved;
-  GetUserIdAndSecContext(&saved.user, &saved.context);
-  SetUserIdAndSecContext(relation->rd_rel->relowner, saved.context | SECURITY_RESTRICTED_OPERATION);
-  saved.settings = NewGUCNestLevel();
-  return saved;
-}
-
-void GiveBackRights(const OwnerRights &saved) {
-  AtEOXact_GUC(false, saved.settings);
-  SetUserIdAndSecContext(saved.user, saved.context);
-}
-
-void DeleteHotRows(Relation relation, ChunkMap *map, int64_t from, int64_t until) {
-  const CommandId cid = GetCurrentCommandId(true);
-  HotScan scan = HotScanBegin(relation);
-  int64_t seen = 0;
-  while (TupleTableSlot *slot = HotScanNext(&scan)) {
-    if ((++seen & 1023) == 0) CHECK_FOR_INTERRUPTS();
-    int64_t time;
-    if (!RowTime(map->options, slot, &time)) continue;
-    const ChunkRange range = FindChunk(map, time);
-    if (range.start < from || range.end > until) continue;
-    TM_FailureData failure;
-    // What another transaction is changing stays for the next call.
-    (void)heap_delete(relation, &slot->tts_tid, cid, InvalidSnapshot, /*wait=*/false, &failure,
-                      /*changingPart=*/false);
-  }
-  HotScanEnd(&scan);
-}
-
 }  // namespace
 
 int64_t DecompressChunk(Relation relation, int64_t chunk_start, int64_t chunk_end) {
@@ -203,52 +156,6 @@ int64_t DecompressChunk(Relation relation, int64_t chunk_start, int64_t chunk_en
   MemoryContextDelete(context);
   CommandCounterIncrement();
   return moved;
-}
-
-void DropChunks(Relation relation, int64_t from, int64_t until,
-                void (*dropped)(int64_t start, int64_t end, void *state), void *state) {
-  MemoryContext context =
-      AllocSetContextCreate(CurrentMemoryContext, "tsext drop_chunks", ALLOCSET_DEFAULT_SIZES);
-  MemoryContext caller = MemoryContextSwitchTo(context);
-  Relation toast = table_open(relation->rd_rel->reltoastrelid, RowExclusiveLock);
-  const TableOptions *options = GetTableOptions(relation);
-
-  int all_count;
-  SegmentRow *all =
-      LoadSegments(RelationGetRelid(toast), kTimeMinimum, kTimeMaximum, nullptr, &all_count);
-  ChunkMap map = MakeChunkMap(options, all, all_count);
-  int hot_count;
-  const HotChunk *hot = CountHotRows(relation, &map, &hot_count);
-
-  // Both lists are in time order: name each chunk once.
-  int c = 0;
-  int h = 0;
-  while (c < map.count || h < hot_count) {
-    ChunkRange range;
-    if (h == hot_count || (c < map.count && map.existing[c].start <= hot[h].range.start)) {
-      range = map.existing[c++];
-      if (h < hot_count && hot[h].range.start == range.start) h++;
-    } else {
-      range = hot[h++].range;
-    }
-    if (range.start < from || range.end > until) continue;
-    MemoryContextSwitchTo(caller);
-    dropped(range.start, range.end, state);
-    MemoryContextSwitchTo(context);
-  }
-  for (int i = 0; i < all_count; i++) {
-    if (all[i].chunk_start < from || all[i].chunk_end > until) continue;
-    CHECK_FOR_INTERRUPTS();
-    (void)RemoveSegment(toast, &all[i]);
-  }
-  StopPoint("drop_after_segments");
-  DeleteHotRows(relation, &map, from, until);
-  ReleaseHolds(RelationGetRelid(toast), from, until);
-
-  table_close(toast, NoLock);
-  MemoryContextSwitchTo(caller);
-  MemoryContextDelete(context);
-  CommandCounterIncrement();
 }
 
 }  // namespace tsext::pg

@@ -48,11 +48,6 @@ CompactResult CompactRelation(Relation relation, const CompactRequest &request);
 /// Moves the rows of one chunk back into the hot heap. Returns the number of rows.
 int64_t DecompressChunk(Relation relation, int64_t chunk_start, int64_t chunk_end);
 
-/// Deletes whole chunks inside [from, until): segments and the hot rows in them, without waiting
-/// for anybody. What a running transaction holds stays. Calls `dropped` once a chunk.
-void DropChunks(Relation relation, int64_t from, int64_t until,
-                void (*dropped)(int64_t start, int64_t end, void *state), void *state);
-
 /// Opens a tsext table for one of the functions here: owner's rights, not in recovery, no
 /// REPEATABLE READ, and takes the ShareUpdateExclusiveLock that excludes vacuum, DDL and other
 /// compactions but neither readers nor writers.

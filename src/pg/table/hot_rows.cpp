@@ -80,7 +80,7 @@ void HotScanEnd(HotScan *scan) {
   UnregisterSnapshot(scan->snapshot);
 }
 
-HotChunk *CountHotRows(Relation relation, ChunkMap *map, int *count) {
+HotChunk *CountHotRows(Relation relation, ChunkMap *map, int *count, Snapshot snapshot) {
   HASHCTL control{};
   control.keysize = sizeof(ChunkRange);
   control.entrysize = sizeof(HotChunk);
@@ -88,7 +88,7 @@ HotChunk *CountHotRows(Relation relation, ChunkMap *map, int *count) {
   HTAB *table =
       hash_create("tsext hot rows by chunk", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 
-  HotScan scan = HotScanBegin(relation);
+  HotScan scan = HotScanBegin(relation, snapshot);
   HotChunk *chunk = nullptr;
   int64_t rows = 0;
   while (TupleTableSlot *slot = HotScanNext(&scan)) {

@@ -49,7 +49,8 @@ struct HotChunk {
   ChunkRange range;
   int64_t rows;
 };
-/// Counts the hot rows by chunk: palloc'd, in time order.
-HotChunk *CountHotRows(Relation relation, ChunkMap *map, int *count);
+/// Counts the hot rows that `snapshot` (nullptr = one taken now) sees by chunk: palloc'd, in time
+/// order.
+HotChunk *CountHotRows(Relation relation, ChunkMap *map, int *count, Snapshot snapshot = nullptr);
 
 }  // namespace tsext::pg

@@ -488,4 +488,11 @@ void StoreFree(Relation toast, const SegmentRow *row, CommandId cid) {
   toast_close_indexes(indexes.indexes, indexes.count, NoLock);
 }
 
+bool RemoveSegment(Relation toast, const SegmentRow *row) {
+  if (!DeleteSegment(row, GetCurrentCommandId(true))) return false;
+  StoreFree(toast, row, GetCurrentCommandId(true));
+  AddStoreTotal(RelationGetRelid(toast), -row->nrows, -row->nbytes, -1, kTimeMaximum, kTimeMinimum);
+  return true;
+}
+
 }  // namespace tsext::pg

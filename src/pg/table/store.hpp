@@ -43,4 +43,8 @@ Status StoreTryRead(Relation toast, const SegmentRow *row, Snapshot snapshot, si
 /// segment.
 void StoreFree(Relation toast, const SegmentRow *row, CommandId cid);
 
+/// Deletes a segment: its directory row, its pieces, its part of the totals. False when somebody
+/// else has deleted it or is about to; then nothing is done.
+bool RemoveSegment(Relation toast, const SegmentRow *row);
+
 }  // namespace tsext::pg

@@ -1,0 +1,168 @@
+#include "pg/table/drop_chunks.hpp"
+
+#include <algorithm>
+
+#include "pg/base/boundary.hpp"
+#include "pg/base/stop_point.hpp"
+#include "pg/catalog/options.hpp"
+#include "pg/table/chunk_hold.hpp"
+#include "pg/table/compact.hpp"
+#include "pg/table/hot_rows.hpp"
+#include "pg/table/store.hpp"
+
+extern "C" {
+#include "access/table.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "utils/snapmgr.h"
+}
+
+namespace tsext::pg {
+namespace {
+
+/// What one snapshot sees of a table.
+struct Contents {
+  SegmentRow *segments;
+  int segment_count;
+  ChunkMap map;
+  ChunkRange *chunks;  // with rows, inside the wanted range; ascending
+  int chunk_count;
+};
+
+bool IsInside(int64_t start, int64_t end, int64_t from, int64_t until) {
+  return start >= from && end <= until;
+}
+
+Contents ReadContents(Relation relation, int64_t from, int64_t until, Snapshot snapshot) {
+  Contents contents{};
+  const Oid store = relation->rd_rel->reltoastrelid;
+  if (OidIsValid(store)) {
+    contents.segments =
+        LoadSegments(store, kTimeMinimum, kTimeMaximum, snapshot, &contents.segment_count);
+  }
+  contents.map = MakeChunkMap(GetTableOptions(relation), contents.segments, contents.segment_count);
+  int hot_count;
+  const HotChunk *hot = CountHotRows(relation, &contents.map, &hot_count, snapshot);
+
+  // Both lists are in time order: name each chunk once.
+  const ChunkRange *cold = contents.map.existing;
+  const int cold_count = contents.map.count;
+  contents.chunks =
+      static_cast<ChunkRange *>(palloc(sizeof(ChunkRange) * Max(cold_count + hot_count, 1)));
+  int c = 0;
+  int h = 0;
+  while (c < cold_count || h < hot_count) {
+    ChunkRange range;
+    if (h == hot_count || (c < cold_count && cold[c].start <= hot[h].range.start)) {
+      range = cold[c++];
+      if (h < hot_count && hot[h].range.start == range.start) h++;
+    } else {
+      range = hot[h++].range;
+    }
+    if (IsInside(range.start, range.end, from, until))
+      contents.chunks[contents.chunk_count++] = range;
+  }
+  return contents;
+}
+
+void DeleteHotRows(Relation relation, ChunkMap *map, int64_t from, int64_t until,
+                   Snapshot snapshot) {
+  const CommandId cid = GetCurrentCommandId(true);
+  HotScan scan = HotScanBegin(relation, snapshot);
+  int64_t seen = 0;
+  while (TupleTableSlot *slot = HotScanNext(&scan)) {
+    if ((++seen & 1023) == 0) CHECK_FOR_INTERRUPTS();
+    int64_t time;
+    if (!RowTime(map->options, slot, &time)) continue;
+    const ChunkRange range = FindChunk(map, time);
+    if (!IsInside(range.start, range.end, from, until)) continue;
+    TM_FailureData failure;
+    // What another transaction is changing stays for the next call.
+    (void)heap_delete(relation, &slot->tts_tid, cid, InvalidSnapshot, /*wait=*/false, &failure,
+                      /*changingPart=*/false);
+  }
+  HotScanEnd(&scan);
+}
+
+}  // namespace
+
+void RequireNoReferences(Relation relation) {
+  const TriggerDesc *triggers = relation->trigdesc;
+  for (int i = 0; triggers != nullptr && i < triggers->numtriggers; i++) {
+    if (RI_FKey_trigger_type(triggers->triggers[i].tgfoid) != RI_TRIGGER_PK) continue;
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("cannot drop chunks of \"%s\": a foreign key references it",
+                           RelationGetRelationName(relation)),
+                    errhint("Use DELETE, which checks the referencing rows.")));
+  }
+}
+
+DropTarget OpenForDrop(Oid relation_id, const char *operation) {
+  DropTarget target{};
+  target.relation = OpenForCompaction(relation_id, operation);
+  if (GetTableOptions(target.relation)->time_attribute == InvalidAttrNumber) {
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("table \"%s\" has no time column", RelationGetRelationName(target.relation)),
+             errhint("Name one with tsext.set_options(relation, time_column => …).")));
+  }
+  RequireNoReferences(target.relation);
+  // Segments of a table that may have none any more (it was published meanwhile): nobody downstream
+  // would hear of it.
+  if (const char *reason = StaysHotBecause(target.relation);
+      reason != nullptr && HasSegments(target.relation->rd_rel->reltoastrelid, nullptr)) {
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("cannot drop compressed chunks of \"%s\"",
+                           RelationGetRelationName(target.relation)),
+                    errdetail("The table stays hot: %s.", reason),
+                    errhint("Make its rows hot with decompress_chunk() first.")));
+  }
+  return target;
+}
+
+ChunkRange *ListChunks(Relation relation, int64_t from, int64_t until, Snapshot snapshot,
+                       int *count) {
+  Snapshot registered = RegisterSnapshot(snapshot != nullptr ? snapshot : GetLatestSnapshot());
+  const Contents contents = ReadContents(relation, from, until, registered);
+  UnregisterSnapshot(registered);
+  *count = contents.chunk_count;
+  return contents.chunks;
+}
+
+void DropChunks(const DropTarget &target, int64_t from, int64_t until,
+                void (*dropped)(int64_t start, int64_t end, void *state), void *state) {
+  MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "tsext drop_chunks", ALLOCSET_DEFAULT_SIZES);
+  MemoryContext caller = MemoryContextSwitchTo(context);
+  Relation relation = target.relation;
+  const Oid store = relation->rd_rel->reltoastrelid;
+  // After the lock. What is reported and deleted is what this one sees.
+  Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+  Contents contents = ReadContents(relation, from, until, snapshot);
+
+  MemoryContextSwitchTo(caller);
+  for (int i = 0; i < contents.chunk_count; i++)
+    dropped(contents.chunks[i].start, contents.chunks[i].end, state);
+  MemoryContextSwitchTo(context);
+
+  if (OidIsValid(store)) {
+    Relation toast = table_open(store, RowExclusiveLock);
+    for (int i = 0; i < contents.segment_count; i++) {
+      const SegmentRow &segment = contents.segments[i];
+      if (!IsInside(segment.chunk_start, segment.chunk_end, from, until)) continue;
+      CHECK_FOR_INTERRUPTS();
+      (void)RemoveSegment(toast, &segment);
+    }
+    table_close(toast, NoLock);
+    ReleaseHolds(store, from, until);
+  }
+  StopPoint("drop_after_segments");
+  DeleteHotRows(relation, &contents.map, from, until, snapshot);
+
+  UnregisterSnapshot(snapshot);
+  MemoryContextSwitchTo(caller);
+  MemoryContextDelete(context);
+  CommandCounterIncrement();
+}
+
+}  // namespace tsext::pg

@@ -1,0 +1,36 @@
+#pragma once
+
+// Whole chunks go: drop_chunks() and retention.
+
+#include <cstdint>
+
+#include "pg/base/postgres.hpp"
+#include "pg/catalog/chunk.hpp"
+
+namespace tsext::pg {
+
+/// A table whose chunks may be dropped, locked.
+struct DropTarget {
+  Relation relation;
+};
+
+/// Opens a table with ShareUpdateExclusiveLock. Errors: as OpenForCompaction(), 55000 no time
+/// column, 0A000 a foreign key references it or its compressed chunks are of a time when it was not
+/// published yet.
+DropTarget OpenForDrop(Oid relation_id, const char *operation);
+/// 0A000 when rows of the table must not go without a check by a foreign key.
+void RequireNoReferences(Relation relation);
+
+/// The chunks inside [from, until) that `snapshot` (nullptr = latest) sees, hot or cold: palloc'd,
+/// ascending.
+ChunkRange *ListChunks(Relation relation, int64_t from, int64_t until, Snapshot snapshot,
+                       int *count);
+
+/// Deletes whole chunks inside [from, until) in the current transaction: their segments and their
+/// hot rows, as one snapshot taken here sees them. Nobody is waited for: what a running transaction
+/// holds or has changed stays, as do rows that came later. Calls `dropped` once a chunk. Advances
+/// the command counter.
+void DropChunks(const DropTarget &target, int64_t from, int64_t until,
+                void (*dropped)(int64_t start, int64_t end, void *state), void *state);
+
+}  // namespace tsext::pg
