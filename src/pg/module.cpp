@@ -3,6 +3,7 @@
 #include "pg/base/boundary.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/stop_point.hpp"
+#include "pg/catalog/cagg.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/exec/planner.hpp"
 #include "pg/ingest/listener.hpp"
@@ -23,6 +24,7 @@ void _PG_init(void) {
     tsext::pg::DefineSettings();
     tsext::pg::DefineStopPointSetting();
     tsext::pg::InitOptions();
+    tsext::pg::InitAggregateCatalog();
     tsext::pg::InitDelegation();
     tsext::pg::InitAnalyze();
     tsext::pg::InitRewrite();

@@ -45,7 +45,9 @@ const ContinuousAggregate *CachedAggregatesOfBase(Oid base, int *count);
 /// The threshold as `snapshot` sees it (nullptr: latest); kTimeMinimum: nothing is materialised,
 /// and when the aggregate is gone.
 int64_t ReadThreshold(Oid materialization, Snapshot snapshot);
-/// Sets the threshold in this transaction. The caller holds ExclusiveLock on the view.
+/// Sets the threshold, and refreshed_at, in this transaction, which then cannot be prepared. The
+/// caller holds ExclusiveLock on the view. Advances the command counter, as do all functions below
+/// that write, but for those of the log.
 void WriteThreshold(Oid materialization, int64_t threshold);
 /// The threshold for writers that hold RowShareLock on the view: from this session's cache when
 /// nobody has moved any since, which a counter in shared memory tells; else read anew.
@@ -53,14 +55,22 @@ int64_t CachedThreshold(Oid materialization);
 
 struct LogEntry {
   int64_t first, last, rows;  // last is inclusive
-  ItemPointerData tid;
+  ItemPointerData tid;        // invalid: touched by this transaction and not written yet
 };
 /// Appends to an aggregate's log; visible to the next command. tid: where to, or nullptr.
 void AppendLog(Oid materialization, int64_t first, int64_t last, int64_t rows, ItemPointer tid);
-/// The log as `snapshot` sees it (nullptr: latest), palloc'd, in no order.
+/// The log as `snapshot` sees it (nullptr: latest), palloc'd, in no order. What this transaction
+/// itself has touched before `snapshot` is in it, although it is written only before the commit.
+/// Hence functions that call it are PARALLEL RESTRICTED: in a parallel worker it raises an error.
 LogEntry *ReadLog(Oid materialization, Snapshot snapshot, int *count);
 /// Deletes an entry that this transaction's snapshot sees; raises 40001 when somebody else did.
+/// Entries that are not written yet stay.
 void DeleteLogEntry(ItemPointer tid);
+
+/// Gives ReadLog what this transaction has touched by commands before `before`: palloc'd entries
+/// without tid. Set by pg/table/touched.cpp.
+using UnloggedFunction = LogEntry *(*)(Oid materialization, CommandId before, int *count);
+void SetUnloggedFunction(UnloggedFunction function);
 
 struct GoneRange {
   int64_t start, until;

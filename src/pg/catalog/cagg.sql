@@ -73,3 +73,12 @@ ALTER TABLE tsext.cagg_log ENABLE REPLICA TRIGGER ignore_replicated_row;
 CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.cagg_gone
   FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
 ALTER TABLE tsext.cagg_gone ENABLE REPLICA TRIGGER ignore_replicated_row;
+
+-- Sessions that write keep definitions and thresholds in mind: rows that come by COPY (a dump is restored) tell them, too.
+CREATE FUNCTION tsext.aggregates_changed() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'tsext_aggregates_changed';
+COMMENT ON FUNCTION tsext.aggregates_changed() IS 'tells sessions of changed definitions of continuous aggregates (internal)';
+REVOKE ALL ON FUNCTION tsext.aggregates_changed() FROM PUBLIC;
+CREATE TRIGGER aggregates_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tsext.cagg
+  FOR EACH STATEMENT EXECUTE FUNCTION tsext.aggregates_changed();
+CREATE TRIGGER aggregates_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tsext.cagg_threshold
+  FOR EACH STATEMENT EXECUTE FUNCTION tsext.aggregates_changed();

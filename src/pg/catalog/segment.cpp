@@ -68,13 +68,6 @@ inline constexpr AttrNumber kHoldStore = 1;
 /// Rows of one store in tsext.store_total that FoldStoreTotal leaves alone.
 inline constexpr int kTotalRowsKept = 32;
 
-/// OID of a relation of schema tsext, InvalidOid when there is none. The system caches are the
-/// cache: they know when the extension is dropped, made again or rolled back.
-Oid FindCatalogRelation(const char *name) {
-  const Oid schema = get_namespace_oid("tsext", true);
-  return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
-}
-
 /// A snapshot for reading the directory: the caller's when it is an MVCC snapshot, else a fresh
 /// one, registered until DoneWithSnapshot.
 struct ReadSnapshot {
@@ -98,32 +91,6 @@ void StoreKey(ScanKey key, AttrNumber attribute, Oid store) {
 
 void SegKey(ScanKey key, AttrNumber attribute, int32_t seg) {
   ScanKeyInit(key, attribute, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(seg));
-}
-
-/// Inserts a row into a catalog table and its indexes (plain columns, no expressions).
-void InsertRow(Relation table, HeapTuple tuple, CommandId cid) {
-  // Marks the command as one that writes, so that the next CommandCounterIncrement counts.
-  (void)GetCurrentCommandId(true);
-  // A subscriber has no use for it, and it tells of people's data.
-  heap_insert(table, tuple, cid, HEAP_INSERT_NO_LOGICAL, nullptr);
-
-  const TupleDesc descriptor = RelationGetDescr(table);
-  List *indexes = RelationGetIndexList(table);
-  ListCell *cell;
-  foreach (cell, indexes) {
-    Relation index = index_open(lfirst_oid(cell), RowExclusiveLock);
-    const Form_pg_index form = index->rd_index;
-    if (form->indisready) {
-      Datum values[INDEX_MAX_KEYS];
-      bool nulls[INDEX_MAX_KEYS];
-      for (int i = 0; i < form->indnatts; i++)
-        values[i] = heap_getattr(tuple, form->indkey.values[i], descriptor, &nulls[i]);
-      index_insert(index, values, nulls, &tuple->t_self, table,
-                   form->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, nullptr);
-    }
-    index_close(index, NoLock);
-  }
-  list_free(indexes);
 }
 
 /// Deletes every row of `store` that is there for a transaction which holds the table's lock. Rows
@@ -296,7 +263,7 @@ void InsertTotal(Relation table, Oid store, const StoreTotal &total) {
   values[kTotalTmin - 1] = Int64GetDatum(total.tmin);
   values[kTotalTmax - 1] = Int64GetDatum(total.tmax);
   HeapTuple tuple = heap_form_tuple(RelationGetDescr(table), values, nulls);
-  InsertRow(table, tuple, GetCurrentCommandId(true));
+  InsertCatalogRow(table, tuple, GetCurrentCommandId(true));
   heap_freetuple(tuple);
 }
 
@@ -327,6 +294,38 @@ int64_t EndOfTmax(Relation directory, Oid index, Oid store, int64_t to, Snapshot
 }
 
 }  // namespace
+
+// The system caches are the cache: they know when the extension is dropped, made again or rolled
+// back.
+Oid FindCatalogRelation(const char *name) {
+  const Oid schema = get_namespace_oid("tsext", true);
+  return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+void InsertCatalogRow(Relation table, HeapTuple tuple, CommandId cid) {
+  // Marks the command as one that writes, so that the next CommandCounterIncrement counts.
+  (void)GetCurrentCommandId(true);
+  // A subscriber has no use for it, and it tells of people's data.
+  heap_insert(table, tuple, cid, HEAP_INSERT_NO_LOGICAL, nullptr);
+
+  const TupleDesc descriptor = RelationGetDescr(table);
+  List *indexes = RelationGetIndexList(table);
+  ListCell *cell;
+  foreach (cell, indexes) {
+    Relation index = index_open(lfirst_oid(cell), RowExclusiveLock);
+    const Form_pg_index form = index->rd_index;
+    if (form->indisready) {
+      Datum values[INDEX_MAX_KEYS];
+      bool nulls[INDEX_MAX_KEYS];
+      for (int i = 0; i < form->indnatts; i++)
+        values[i] = heap_getattr(tuple, form->indkey.values[i], descriptor, &nulls[i]);
+      index_insert(index, values, nulls, &tuple->t_self, table,
+                   form->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, nullptr);
+    }
+    index_close(index, NoLock);
+  }
+  list_free(indexes);
+}
 
 Oid CatalogRelation(const char *name) {
   const Oid relation = FindCatalogRelation(name);
@@ -467,7 +466,7 @@ void InsertSegment(SegmentRow *row, CommandId cid) {
   set(kSegmentFlags, Int32GetDatum(row->flags));
 
   HeapTuple tuple = heap_form_tuple(RelationGetDescr(directory), values, nulls);
-  InsertRow(directory, tuple, cid);
+  InsertCatalogRow(directory, tuple, cid);
   row->tid = tuple->t_self;
   heap_freetuple(tuple);
   table_close(directory, NoLock);

@@ -100,5 +100,10 @@ void FoldStoreTotal(Oid store);
 /// OID of a relation or index of schema tsext by name, cached; errors when the extension is
 /// damaged.
 Oid CatalogRelation(const char *name);
+/// The same; InvalidOid when there is none.
+Oid FindCatalogRelation(const char *name);
+/// Inserts a row into a table of schema tsext and its indexes (plain columns, no expressions),
+/// below privileges, triggers and logical decoding.
+void InsertCatalogRow(Relation table, HeapTuple tuple, CommandId cid);
 
 }  // namespace tsext::pg

@@ -25,10 +25,6 @@ void TouchTimes(Relation relation, const int64_t *times, int64_t count);
 /// Everything: TRUNCATE.
 void TouchAll(Relation relation);
 
-/// Logs what the current transaction has touched and not logged yet, so that its own next command
-/// sees it. Called at the end of a statement after which another can come.
-void LogTouchedTimes();
-
 /// Called once from _PG_init.
 void InitTouched();
 
