@@ -615,5 +615,5 @@ TSEXT_FUNCTION(tsext_aggregates_changed) {
                     errmsg("function \"%s\" must be called as a trigger", "aggregates_changed")));
   has_moved = true;
   CacheInvalidateRelcacheAll();
-  PG_RETURN_NULL();
+  PG_RETURN_POINTER(nullptr);
 }
