@@ -68,6 +68,9 @@ inline constexpr AttrNumber kHoldStore = 1;
 /// Rows of one store in tsext.store_total that FoldStoreTotal leaves alone.
 inline constexpr int kTotalRowsKept = 32;
 
+/// The transaction that deleted a segment last.
+TransactionId deleting_transaction = InvalidTransactionId;
+
 /// A snapshot for reading the directory: the caller's when it is an MVCC snapshot, else a fresh
 /// one, registered until DoneWithSnapshot.
 struct ReadSnapshot {
@@ -476,12 +479,18 @@ bool DeleteSegment(const SegmentRow *row, CommandId cid) {
   Relation directory = table_open(CatalogRelation("segment"), RowExclusiveLock);
   CheckRowIsThere(directory, row);
   (void)GetCurrentCommandId(true);
+  deleting_transaction = GetTopTransactionId();
   ItemPointerData tid = row->tid;
   TM_FailureData failure;
   const TM_Result result =
       heap_delete(directory, &tid, cid, InvalidSnapshot, false, &failure, false);
   table_close(directory, NoLock);
   return result == TM_Ok;
+}
+
+bool HasDeletedSegments() {
+  return TransactionIdIsValid(deleting_transaction) &&
+         deleting_transaction == GetTopTransactionIdIfAny();
 }
 
 void UpdateSegmentPieces(const SegmentRow *row) {

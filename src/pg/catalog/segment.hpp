@@ -77,6 +77,8 @@ bool HasSegments(Oid store, Snapshot snapshot);
 void InsertSegment(SegmentRow *row, CommandId cid);
 /// Deletes a directory row. Returns false when someone else did already (or is about to).
 bool DeleteSegment(const SegmentRow *row, CommandId cid);
+/// Whether the current transaction has tried to delete a segment of any store.
+bool HasDeletedSegments();
 /// Writes row->piece_pages into the directory row: a new version of it, so old snapshots keep the
 /// old hint. For a rewrite that copied the pieces to another file.
 void UpdateSegmentPieces(const SegmentRow *row);

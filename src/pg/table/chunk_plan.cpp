@@ -7,6 +7,8 @@
 
 extern "C" {
 #include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/xact.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
@@ -201,18 +203,17 @@ void UnlockChunkRanges(Relation relation, LOCKMODE mode) {
 
 namespace {
 
-/// Calls `take` for the chunk range of every segment of a store that is not certainly gone: those
-/// of transactions in progress, and those that such transactions delete, count.
-template <typename Take>
-void ForEachSegmentRange(Oid store, Take &&take) {
-  SnapshotData dirty;
-  InitDirtySnapshot(dirty);
+/// Calls `take` for the chunk range of each directory row of a store that `snapshot` shows and
+/// `counts` accepts.
+template <typename Counts, typename Take>
+void ForEachDirectoryRow(Oid store, Snapshot snapshot, Counts &&counts, Take &&take) {
   const Relation directory = table_open(CatalogRelation("segment"), AccessShareLock);
   ScanKeyData key;
   ScanKeyInit(&key, kAttributeStore, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(store));
   const SysScanDesc scan =
-      systable_beginscan(directory, CatalogRelation("segment_pkey"), true, &dirty, 1, &key);
+      systable_beginscan(directory, CatalogRelation("segment_pkey"), true, snapshot, 1, &key);
   while (HeapTuple tuple = systable_getnext(scan)) {
+    if (!counts(tuple->t_data)) continue;
     bool is_null;
     const TupleDesc descriptor = RelationGetDescr(directory);
     take(ChunkRange{DatumGetInt64(heap_getattr(tuple, kAttributeChunkStart, descriptor, &is_null)),
@@ -220,6 +221,54 @@ void ForEachSegmentRange(Oid store, Take &&take) {
   }
   systable_endscan(scan);
   table_close(directory, AccessShareLock);
+}
+
+/// Calls `take` for the chunk range of every segment of a store that is not certainly gone: those
+/// of other transactions in progress, and those that such transactions delete, count.
+template <typename Take>
+void ForEachSegmentRange(Oid store, Take &&take) {
+  SnapshotData dirty;
+  InitDirtySnapshot(dirty);
+  ForEachDirectoryRow(
+      store, &dirty, [](HeapTupleHeader) { return true; }, take);
+}
+
+/// The same for segments that this very transaction has deleted: others see them until it commits.
+template <typename Take>
+void ForEachDeletedRange(Oid store, Take &&take) {
+  if (!HasDeletedSegments()) return;
+  const auto is_ours = [](HeapTupleHeader row) {
+    return (row->t_infomask & HEAP_XMAX_INVALID) == 0 &&
+           TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(row));
+  };
+  ForEachDirectoryRow(store, SnapshotAny, is_ours, take);
+}
+
+/// Ranges as they are collected, most often many equal ones in a row.
+struct RangeList {
+  ChunkRange *ranges = AllocateArray<ChunkRange>(64);
+  int64_t capacity = 64, count = 0;
+
+  void Add(const ChunkRange &range) {
+    if (count > 0 && SameRange(ranges[count - 1], range)) return;
+    if (count == capacity) {
+      capacity *= 2;
+      ranges = static_cast<ChunkRange *>(repalloc_huge(ranges, sizeof(ChunkRange) * capacity));
+    }
+    ranges[count++] = range;
+  }
+  void SortUnique() {
+    std::sort(ranges, ranges + count, RangeBefore);
+    count = std::unique(ranges, ranges + count, SameRange) - ranges;
+  }
+};
+
+bool Meets(const RangeList &list, const ChunkRange &range) {
+  const ChunkRange *begin = list.ranges;
+  const ChunkRange *end = begin + list.count;
+  const ChunkRange *at = std::partition_point(
+      begin, end, [&range](const ChunkRange &other) { return other.end <= range.start; });
+  return at != end && at->start < range.end;
 }
 
 }  // namespace
@@ -236,19 +285,29 @@ bool MayJoinChunks(Relation relation, const ChunkRange &range, int count) {
 }
 
 ChunkRange *LoadChunkRanges(Oid store, int *count) {
-  int64_t capacity = 64, used = 0;
-  auto *ranges = AllocateArray<ChunkRange>(capacity);
-  ForEachSegmentRange(store, [&](const ChunkRange &range) {
-    if (used > 0 && SameRange(ranges[used - 1], range)) return;
-    if (used == capacity) {
-      capacity *= 2;
-      ranges = static_cast<ChunkRange *>(repalloc_huge(ranges, sizeof(ChunkRange) * capacity));
+  RangeList live;
+  ForEachSegmentRange(store, [&](const ChunkRange &range) { live.Add(range); });
+  live.SortUnique();
+  RangeList deleted;
+  ForEachDeletedRange(store, [&](const ChunkRange &range) { deleted.Add(range); });
+  if (deleted.count > 0) {
+    // A merge that joined chunks left its parts behind; it holds the lock, so the joined one
+    // counts.
+    std::sort(deleted.ranges, deleted.ranges + deleted.count,
+              [](const ChunkRange &a, const ChunkRange &b) {
+                return a.start != b.start ? a.start < b.start : a.end > b.end;
+              });
+    RangeList kept;
+    for (int64_t i = 0; i < deleted.count; i++) {
+      const ChunkRange &range = deleted.ranges[i];
+      const bool is_part = kept.count > 0 && range.start < kept.ranges[kept.count - 1].end;
+      if (!is_part && !Meets(live, range)) kept.Add(range);
     }
-    ranges[used++] = range;
-  });
-  std::sort(ranges, ranges + used, RangeBefore);
-  *count = static_cast<int>(std::unique(ranges, ranges + used, SameRange) - ranges);
-  return ranges;
+    for (int64_t i = 0; i < kept.count; i++) live.Add(kept.ranges[i]);
+    live.SortUnique();
+  }
+  *count = static_cast<int>(live.count);
+  return live.ranges;
 }
 
 ChunkPlan PlanChunks(const RowBuffer *buffer, const TableOptions *options, const ChunkRange *ranges,
