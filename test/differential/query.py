@@ -216,6 +216,9 @@ class Runner:
         except ServerGone as problem:
             self.connect()
             return f"the server crashed: {problem}", None
+        # Without rows nothing but the planner evaluates a clause, to estimate it; whether it does is its own affair.
+        if not tables.rows and {state, heap_state} == {FINE, heap_state} and heap_state.startswith("22") and not rows:
+            return None, heap_state
         if state != heap_state:
             return f"t: {state} {str(rows)[:500]}\nh: {heap_state} {str(expected)[:500]}", state
         if state == FINE and not same_answer(rows, expected, query, tables):
