@@ -7,6 +7,7 @@
 #include "pg/catalog/options.hpp"
 #include "pg/exec/planner.hpp"
 #include "pg/ingest/listener.hpp"
+#include "pg/job/job.hpp"
 #include "pg/job/launcher.hpp"
 #include "pg/table/analyze.hpp"
 #include "pg/table/bulk.hpp"
@@ -32,6 +33,7 @@ void _PG_init(void) {
     tsext::pg::InitBulk();
     tsext::pg::InitPlanner();
     tsext::pg::InitLauncher();
+    tsext::pg::InitJobs();
     tsext::pg::InitListeners();
     tsext::pg::AddLauncherTask(tsext::pg::StartListeners);
   });

@@ -6,6 +6,7 @@
 #include "pg/base/transaction.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
+#include "pg/job/job.hpp"
 #include "pg/job/launcher.hpp"
 #include "pg/table/compact.hpp"
 
@@ -18,7 +19,9 @@ extern "C" {
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "commands/vacuum.h"
+#include "executor/spi.h"
 #include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -30,6 +33,7 @@ extern "C" {
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 }
@@ -240,4 +244,43 @@ void tsext_compact_worker_main(Datum argument) {
     BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(argument), InvalidOid, 0);
     WorkerLoop();
   });
+}
+
+namespace {
+
+using namespace tsext::pg;  // NOLINT(google-build-using-namespace)
+
+void CompactByHand(Oid relation) {
+  if (!ConditionalLockRelationOid(relation, ShareUpdateExclusiveLock)) return;
+  Relation table = try_relation_open(relation, NoLock);
+  if (table == nullptr) return;
+  if (IsTsextRelation(table) && StaysHotBecause(table) == nullptr) {
+    CompactRequest request;
+    request.background = true;
+    ReportJobRows(CompactRelation(table, request).rows_moved);
+  }
+  relation_close(table, NoLock);
+}
+
+}  // namespace
+
+/// The procedure of job 1 for CALL run_job(1): a round over all tables, each in a transaction of
+/// its own where that is allowed. Vacuum is left to autovacuum.
+TSEXT_FUNCTION(tsext_compact_tables) {
+  const bool atomic = fcinfo->context == nullptr || !IsA(fcinfo->context, CallContext) ||
+                      castNode(CallContext, fcinfo->context)->atomic;
+  Worker worker{};
+  worker.memory = PortalContext;
+  SPI_connect_ext(atomic ? 0 : SPI_OPT_NONATOMIC);
+  ListTables(&worker);
+  ListCell *cell;
+  foreach (cell, worker.relations) {
+    CHECK_FOR_INTERRUPTS();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    CompactByHand(lfirst_oid(cell));
+    PopActiveSnapshot();
+    if (!atomic) SPI_commit();
+  }
+  SPI_finish();
+  return Datum(0);
 }

@@ -38,11 +38,19 @@ int AddJob(const NewJob &job);
 
 /// The job of this procedure for this relation, 0: none. A relation has one policy of each kind.
 int FindPolicy(const char *proc_name, Oid relation);
-/// Deletes a job: its definition, its state; what it has done stays in tsext.job_runs.
+/// Deletes a job: its definition, its state; what it has done stays in tsext.job_runs. Asks for no
+/// rights: who calls has.
 void DeleteJob(int job_id);
 
 /// For a policy's add function: OK to go on (0), or the id to return when there is one already
 /// with equal settings or if_not_exists (with a NOTICE). Raises 42710 otherwise.
 int CheckNewPolicy(const NewJob &job, bool if_not_exists);
+
+/// For the procedures of built-in jobs: what tsext.job_runs says of this run's rows (they are added
+/// up). Without effect when no job runs.
+void ReportJobRows(int64 rows);
+
+/// From _PG_init: jobs go with their relations and roles.
+void InitJobs();
 
 }  // namespace tsext::pg

@@ -322,6 +322,8 @@ void AddLauncherTask(int (*task)()) {
   tasks[task_count++] = task;
 }
 
+void WakeSchedulerAtCommit() {}
+
 void WakeLauncherAtCommit() {
   wake_at_commit = true;
 }

@@ -20,6 +20,9 @@ void AddLauncherTask(int (*task)());
 /// database has it.
 void ClaimWorkerSlot(Oid database);
 
+/// Lets the scheduler of this database look at its jobs anew after the commit.
+void WakeSchedulerAtCommit();
+
 /// From the install script: lets the launcher look for the new extension right after the commit.
 void WakeLauncherAtCommit();
 

@@ -1,0 +1,177 @@
+#include "pg/job/job_run.hpp"
+
+#include "pg/base/boundary.hpp"
+#include "pg/base/stop_point.hpp"
+#include "pg/catalog/segment.hpp"
+#include "pg/job/job.hpp"
+#include "pg/job/launcher.hpp"
+
+extern "C" {
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "nodes/parsenodes.h"
+#include "storage/lock.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+}
+
+namespace tsext::pg {
+
+namespace {
+
+int64 reported_rows = -1;
+
+/// As an advisory lock, which rollbacks leave alone, but in a key space of its own.
+LOCKTAG RunTag(int job_id) {
+  constexpr uint16 kKeySpace = 0x7453;
+  LOCKTAG tag;
+  SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, CatalogRelation("job"), static_cast<uint32>(job_id),
+                       kKeySpace);
+  return tag;
+}
+
+}  // namespace
+
+bool TryLockRun(int job_id, bool for_session) {
+  const LOCKTAG tag = RunTag(job_id);
+  const LockAcquireResult result = LockAcquire(&tag, ExclusiveLock, for_session, true);
+  if (result == LOCKACQUIRE_NOT_AVAIL) return false;
+  if (result == LOCKACQUIRE_OK || !for_session) return true;
+  LockRelease(&tag, ExclusiveLock, true);  // the job calls itself
+  return false;
+}
+
+void UnlockRun(int job_id) {
+  const LOCKTAG tag = RunTag(job_id);
+  // The job may have released all advisory locks.
+  if (LockHeldByMe(&tag, ExclusiveLock)) LockRelease(&tag, ExclusiveLock, true);
+}
+
+char *RunStatement(const Job &job) {
+  const Oid arguments[] = {INT4OID, JSONBOID};
+  const Oid schema = LookupExplicitNamespace(job.proc_schema, true);
+  const Oid procedure =
+      GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(job.proc_name),
+                      PointerGetDatum(buildoidvector(arguments, 2)), ObjectIdGetDatum(schema));
+  const char *name = quote_qualified_identifier(job.proc_schema, job.proc_name);
+  if (!OidIsValid(procedure)) {
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
+                    errmsg("procedure %s(job_id integer, config jsonb) of job %d does not exist",
+                           name, job.id),
+                    errhint("Create it again, or delete the job with delete_job(%d).", job.id)));
+  }
+  const char *verb = get_func_prokind(procedure) == PROKIND_PROCEDURE ? "CALL" : "SELECT";
+  const char *config =
+      job.config == nullptr
+          ? "NULL"
+          : quote_literal_cstr(JsonbToCString(nullptr, &job.config->root, VARSIZE(job.config)));
+  return psprintf("%s %s(%d, %s::pg_catalog.jsonb)", verb, name, job.id, config);
+}
+
+int64 TakeReportedRows() {
+  const int64 rows = reported_rows;
+  reported_rows = -1;
+  return rows;
+}
+
+void ReportJobRows(int64 rows) {
+  reported_rows = Max(reported_rows, 0) + rows;
+}
+
+}  // namespace tsext::pg
+
+namespace {
+
+using namespace tsext::pg;  // NOLINT(google-build-using-namespace)
+
+void Execute(const char *statement, bool atomic) {
+  SPI_connect_ext(atomic ? 0 : SPI_OPT_NONATOMIC);
+  SPIExecuteOptions options{};
+  options.allow_nonatomic = !atomic;
+  const int result = SPI_execute_extended(statement, &options);
+  if (result < 0) elog(ERROR, "could not run a job: %s", SPI_result_code_string(result));
+  SPI_finish();
+}
+
+/// A run by hand that has gone well. Its failure is the caller's to see and is rolled back with
+/// everything else.
+void RecordRunByHand(const Job &job, TimestampTz started) {
+  LockJob(job.id);
+  if (FindJob(job.id) == nullptr) return;
+  JobRun run{};
+  run.job = job.id;
+  run.job_name = job.name;
+  run.owner = GetUserNameFromId(job.owner, false);
+  run.pid = MyProcPid;
+  run.started = started;
+  run.finished = GetCurrentTimestamp();
+  run.outcome = "succeeded";
+  run.rows = TakeReportedRows();
+  InsertJobRun(&run);
+  JobState state = FindJobState(job.id);
+  state.last_start = started;
+  state.last_finish = state.last_success = run.finished;
+  state.last_outcome = run.outcome;
+  state.runs++;
+  state.consecutive_failures = 0;
+  WriteJobState(state);
+  WakeSchedulerAtCommit();
+}
+
+}  // namespace
+
+TSEXT_FUNCTION(tsext_run_job) {
+  if (PG_ARGISNULL(0)) {
+    ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("job_id must not be NULL")));
+  }
+  PreventCommandIfReadOnly("run_job()");
+  const bool atomic = fcinfo->context == nullptr || !IsA(fcinfo->context, CallContext) ||
+                      castNode(CallContext, fcinfo->context)->atomic;
+  Job *job = FindJob(PG_GETARG_INT32(0));
+  if (job == nullptr) {
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("job %d does not exist", PG_GETARG_INT32(0)),
+             errhint("The view tsext.jobs lists the jobs.")));
+  }
+  if (!is_member_of_role(GetUserId(), job->owner)) {
+    ereport(ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of job %d", job->id),
+             errdetail("Its owner is role \"%s\".", GetUserNameFromId(job->owner, false))));
+  }
+  const TimestampTz started = GetCurrentTimestamp();
+  if (!TryLockRun(job->id, !atomic)) {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("job %d is running", job->id),
+                    errhint("See the view tsext.job_runs for its process.")));
+  }
+  // Transactions end while the job runs: what is needed after it lives longer.
+  MemoryContext run_memory =
+      AllocSetContextCreate(PortalContext, "tsext run_job", ALLOCSET_SMALL_SIZES);
+  MemoryContext caller = MemoryContextSwitchTo(run_memory);
+  job = FindJob(job->id);
+  const char *statement = RunStatement(*job);
+  (void)TakeReportedRows();
+  PG_TRY();
+  {
+    StopPoint("job_before_run");
+    Execute(statement, atomic);
+    StopPoint("job_after_run");
+    MemoryContextSwitchTo(run_memory);
+    RecordRunByHand(*job, started);
+    StopPoint("job_after_record");
+  }
+  PG_CATCH();
+  {
+    if (!atomic) UnlockRun(job->id);
+    PG_RE_THROW();
+  }
+  PG_END_TRY();
+  if (!atomic) UnlockRun(job->id);
+  MemoryContextSwitchTo(caller);
+  MemoryContextDelete(run_memory);
+  PG_RETURN_VOID();
+}

@@ -1,0 +1,22 @@
+#pragma once
+
+// One run of a job: its lock, the call of its procedure, what is recorded.
+
+#include "pg/base/postgres.hpp"
+#include "pg/job/job_table.hpp"
+
+namespace tsext::pg {
+
+/// Tries to take the lock of which a running job has one. for_session: it outlives transactions,
+/// also those that the job rolls back; UnlockRun() or the end of the session gives it back.
+bool TryLockRun(int job_id, bool for_session);
+void UnlockRun(int job_id);
+
+/// The statement that runs the job's procedure: CALL … or SELECT …. Raises 42883 when there is no
+/// such procedure (any more).
+char *RunStatement(const Job &job);
+
+/// What ReportJobRows() has summed up since the last call, -1: nothing; starts anew.
+int64 TakeReportedRows();
+
+}  // namespace tsext::pg
