@@ -22,9 +22,9 @@ SRCS := $(filter-out %_test.cpp %_fuzz.cpp %_tool.cpp src/core/replay.cpp $(WITH
 OBJS := $(SRCS:src/%.cpp=build/%.o)
 
 # Order matters: stateful parts first, then what CREATE OR REPLACE can make again.
-INSTALL_PARTS := src/pg/header.sql src/pg/catalog/catalog.sql src/pg/table/handler.sql \
-                 $(filter-out src/pg/catalog/catalog.sql src/pg/table/handler.sql, \
-                   $(sort $(wildcard src/pg/catalog/*.sql src/pg/table/*.sql src/pg/exec/*.sql src/pg/function/*.sql src/pg/job/*.sql src/pg/cagg/*.sql src/pg/alert/*.sql src/pg/ingest/*.sql)))
+FIRST_PARTS := src/pg/header.sql src/pg/catalog/catalog.sql src/pg/table/handler.sql
+INSTALL_PARTS := $(FIRST_PARTS) $(filter-out $(FIRST_PARTS), $(sort $(wildcard src/pg/catalog/*.sql)) \
+                   $(sort $(wildcard src/pg/table/*.sql src/pg/exec/*.sql src/pg/function/*.sql src/pg/job/*.sql src/pg/cagg/*.sql src/pg/alert/*.sql src/pg/ingest/*.sql)))
 DATA       := $(wildcard sql/upgrade/$(EXTENSION)--*--*.sql)
 DATA_built := build/$(EXTENSION)--$(VERSION).sql
 
@@ -73,8 +73,8 @@ build/core/codec/kernels_v4.o build/core/vector/vector_kernels_v4.o: CXXFLAGS +=
 build/%.o: src/%.cpp
 	@mkdir -p $(@D)
 	$(COMPILE.cc) -o $@ $<
-$(DATA_built): $(INSTALL_PARTS)
+$(DATA_built): $(INSTALL_PARTS) Makefile
 	@mkdir -p $(@D)
-	cat $^ > $@
+	cat $(INSTALL_PARTS) > $@
 -include $(OBJS:.o=.d)
 endif

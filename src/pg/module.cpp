@@ -3,6 +3,7 @@
 #include "pg/base/boundary.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/stop_point.hpp"
+#include "pg/cagg/cagg.hpp"
 #include "pg/catalog/cagg.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/exec/planner.hpp"
@@ -25,6 +26,7 @@ void _PG_init(void) {
     tsext::pg::DefineSettings();
     tsext::pg::DefineStopPointSetting();
     tsext::pg::InitOptions();
+    tsext::pg::InitAggregateStatements();
     tsext::pg::InitAggregateCatalog();
     tsext::pg::InitDelegation();
     tsext::pg::InitAnalyze();

@@ -404,6 +404,10 @@ ContinuousAggregate *AggregateOfMaterialization(Oid materialization) {
   return FindAggregate("cagg_pkey", kMaterialization, materialization);
 }
 
+ContinuousAggregate *AggregateOfDirect(Oid direct) {
+  return FindAggregate("", kDirect, direct);
+}
+
 const ContinuousAggregate *CachedAggregatesOfBase(Oid base, int *count) {
   BaseEntry *entry = last_base;
   if (entry == nullptr || entry->base != base) {
@@ -560,9 +564,9 @@ void DeleteAggregate(const ContinuousAggregate &aggregate) {
   CommandCounterIncrement();
 }
 
-void InsertAggregate(const ContinuousAggregate &aggregate) {
-  // An OID that was in use before may have left entries of a transaction that was prepared then.
-  DeleteState(aggregate.materialization);
+namespace {
+
+Values<kAggregateAttributes> RowOfAggregate(const ContinuousAggregate &aggregate) {
   Values<kAggregateAttributes> row;
   row.Set(kMaterialization, ObjectIdGetDatum(aggregate.materialization));
   row.Set(kView, ObjectIdGetDatum(aggregate.view));
@@ -581,7 +585,28 @@ void InsertAggregate(const ContinuousAggregate &aggregate) {
   row.Set(kCellOrigin, Int64GetDatum(aggregate.cell_origin));
   row.Set(kMargin, Int64GetDatum(aggregate.margin));
   row.Set(kMaterializedOnly, BoolGetDatum(aggregate.materialized_only));
-  row.Insert("cagg");
+  return row;
+}
+
+}  // namespace
+
+void UpdateAggregate(const ContinuousAggregate &aggregate) {
+  Values<kAggregateAttributes> row = RowOfAggregate(aggregate);
+  ForEachRow("cagg", "cagg_pkey", kMaterialization, aggregate.materialization, SnapshotSelf,
+             RowExclusiveLock, [&](Relation table, HeapTuple tuple) {
+               HeapTuple changed = heap_form_tuple(RelationGetDescr(table), row.values, row.nulls);
+               CatalogTupleUpdate(table, &tuple->t_self, changed);
+               heap_freetuple(changed);
+               return false;
+             });
+  InvalidateBase(aggregate.base);
+  CommandCounterIncrement();
+}
+
+void InsertAggregate(const ContinuousAggregate &aggregate) {
+  // An OID that was in use before may have left entries of a transaction that was prepared then.
+  DeleteState(aggregate.materialization);
+  RowOfAggregate(aggregate).Insert("cagg");
 
   has_moved = true;
   Values<kThresholdAttributes> threshold;

@@ -34,6 +34,7 @@ ContinuousAggregate *AggregatesOfBase(Oid base, Snapshot snapshot, int *count);
 /// The aggregate with this view (or table of buckets), palloc'd; nullptr when it is none.
 ContinuousAggregate *AggregateOfView(Oid view);
 ContinuousAggregate *AggregateOfMaterialization(Oid materialization);
+ContinuousAggregate *AggregateOfDirect(Oid direct);
 
 /// The aggregates of a table from this session's cache, for writers: count 0 for nearly every
 /// table, and then it costs a look-up. Valid until the next lock is taken. Rows of tsext.cagg are
@@ -86,6 +87,9 @@ void AddLateRows(Oid materialization, int64_t start, int64_t rows);
 void DeleteAggregate(const ContinuousAggregate &aggregate);
 /// Inserts the row of tsext.cagg and its threshold (kTimeMinimum), and tells the same sessions.
 void InsertAggregate(const ContinuousAggregate &aggregate);
+/// Writes a changed definition: materialized_only, bucket_column. Under AccessExclusiveLock on the
+/// view.
+void UpdateAggregate(const ContinuousAggregate &aggregate);
 
 /// Called once from _PG_init: shared memory when the library is preloaded, callbacks.
 void InitAggregateCatalog();

@@ -1,0 +1,104 @@
+// Changes of tables that the continuous aggregates above them could not follow, or would break
+// over.
+
+#include "pg/base/boundary.hpp"
+#include "pg/cagg/alter.hpp"
+#include "pg/catalog/options.hpp"
+
+extern "C" {
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "utils/lsyscache.h"
+}
+
+namespace tsext::pg {
+namespace {
+
+[[noreturn]] void Refuse(const char *action, Oid table, const char *view, const char *why) {
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                  errmsg("cannot %s table \"%s\"", action, get_rel_name(table)),
+                  errdetail("Continuous aggregate \"%s\" %s", view, why),
+                  errhint("Drop the continuous aggregate first.")));
+}
+
+bool IsTimeColumn(Oid table, const char *column) {
+  Relation relation = table_open(table, AccessShareLock);
+  const AttrNumber time = GetTableOptions(relation)->time_attribute;
+  const bool is_time =
+      time != InvalidAttrNumber &&
+      strcmp(NameStr(TupleDescAttr(RelationGetDescr(relation), time - 1)->attname), column) == 0;
+  table_close(relation, NoLock);
+  return is_time;
+}
+
+void GuardBase(const AlterTableCmd *command, Oid table, const char *view) {
+  switch (command->subtype) {
+    case AT_DropNotNull:
+      if (IsTimeColumn(table, command->name))
+        Refuse("allow NULL in the time column of", table, view,
+               "reads it, and rows without a time belong to no bucket.");
+      break;
+    case AT_SetAccessMethod:
+      if (command->name == nullptr || strcmp(command->name, "tsext") != 0)
+        Refuse("change the access method of", table, view, "follows the changes of its rows.");
+      break;
+    case AT_SetUnLogged:
+      Refuse("make unlogged", table, view,
+             "reads it, and would keep its buckets when a crash empties the table.");
+    case AT_EnableRowSecurity:
+    case AT_ForceRowSecurity:
+      Refuse("enable row security on", table, view,
+             "reads it, and its finished buckets are the same for everybody who may read it.");
+    default:
+      break;
+  }
+}
+
+void GuardMaterialization(const AlterTableCmd *command, Oid table, const char *view) {
+  switch (command->subtype) {
+    case AT_SetAccessMethod:
+      if (command->name != nullptr && strcmp(command->name, "tsext") == 0) break;
+      [[fallthrough]];
+    case AT_AddColumn:
+    case AT_SetUnLogged:
+    case AT_EnableRowSecurity:
+    case AT_ForceRowSecurity:
+      Refuse("make this change to", table, view, "stores its finished buckets in it.");
+    default:
+      break;
+  }
+}
+
+}  // namespace
+
+void GuardTable(const AlterTableStmt *statement) {
+  const Oid table = RangeVarGetRelid(statement->relation, NoLock, true);
+  if (!OidIsValid(table) || !IsTsextTable(table)) return;
+  int count;
+  const ContinuousAggregate *above = AggregatesOfBase(table, nullptr, &count);
+  const ContinuousAggregate *own = AggregateOfMaterialization(table);
+  if (count == 0 && own == nullptr) return;
+  ListCell *cell;
+  foreach (cell, statement->cmds) {
+    const auto *command = lfirst_node(AlterTableCmd, cell);
+    if (own != nullptr) GuardMaterialization(command, table, get_rel_name(own->view));
+    if (count > 0) GuardBase(command, table, get_rel_name(above[0].view));
+  }
+}
+
+void GuardRename(const RenameStmt *statement) {
+  if (statement->renameType != OBJECT_COLUMN || statement->relation == nullptr) return;
+  const Oid relation = RangeVarGetRelid(statement->relation, NoLock, true);
+  if (!OidIsValid(relation)) return;
+  const ContinuousAggregate *aggregate = AggregateOfMaterialization(relation);
+  if (aggregate == nullptr && get_rel_relkind(relation) == RELKIND_VIEW)
+    aggregate = AggregateOfDirect(relation);
+  if (aggregate == nullptr) return;
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                  errmsg("cannot rename a column of \"%s\", which is a part of continuous "
+                         "aggregate \"%s\"",
+                         get_rel_name(relation), get_rel_name(aggregate->view)),
+                  errhint("Rename the column of the continuous aggregate.")));
+}
+
+}  // namespace tsext::pg

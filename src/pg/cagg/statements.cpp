@@ -1,0 +1,190 @@
+// Statements about continuous aggregates, on their way to PostgreSQL.
+
+#include "pg/base/boundary.hpp"
+#include "pg/cagg/alter.hpp"
+#include "pg/cagg/cagg.hpp"
+#include "pg/cagg/define.hpp"
+
+extern "C" {
+#include "access/xact.h"
+#include "commands/defrem.h"
+#include "nodes/parsenodes.h"
+#include "tcop/utility.h"
+}
+
+namespace tsext::pg {
+namespace {
+
+ProcessUtility_hook_type next_process_utility = nullptr;
+
+/// One call of ProcessUtility, to be passed on.
+struct Utility {
+  PlannedStmt *statement;
+  const char *query;
+  bool read_only_tree;
+  ProcessUtilityContext context;
+  ParamListInfo parameters;
+  QueryEnvironment *environment;
+  DestReceiver *destination;
+  QueryCompletion *completion;
+
+  void Run() const {
+    (next_process_utility != nullptr ? next_process_utility : standard_ProcessUtility)(
+        statement, query, read_only_tree, context, parameters, environment, destination,
+        completion);
+  }
+  /// Puts a copy in its place whose statement may be edited: the plan may be a cached one.
+  Node *Edit() {
+    statement = static_cast<PlannedStmt *>(copyObjectImpl(statement));
+    read_only_tree = false;
+    return statement->utilityStmt;
+  }
+};
+
+// ------------------------------------------------------------------------------------ CREATE
+
+bool IsOfTimescale(const DefElem *option) {
+  return option->defnamespace != nullptr && strcmp(option->defnamespace, "timescaledb") == 0;
+}
+
+struct CreateOptions {
+  bool is_continuous;
+  bool is_given;  // one of the options is there
+  bool materialized_only;
+  List *others;
+};
+
+CreateOptions ReadOptions(const List *options) {
+  CreateOptions result = {};
+  ListCell *cell;
+  foreach (cell, options) {
+    auto *option = lfirst_node(DefElem, cell);
+    if (!IsAggregateOption(option)) {
+      result.others = lappend(result.others, option);
+      continue;
+    }
+    result.is_given = true;
+    if (strcmp(option->defname, "continuous") == 0)
+      result.is_continuous = defGetBoolean(option);
+    else
+      result.materialized_only = defGetBoolean(option);
+  }
+  return result;
+}
+
+/// Whether the statement was one of ours.
+bool RunCreate(Utility *utility) {
+  auto *create = reinterpret_cast<CreateTableAsStmt *>(utility->statement->utilityStmt);
+  if (create->objtype != OBJECT_MATVIEW) return false;
+  const CreateOptions options = ReadOptions(create->into->options);
+  if (!options.is_given) return false;
+  if (!options.is_continuous) {
+    create = reinterpret_cast<CreateTableAsStmt *>(utility->Edit());
+    create->into->options = ReadOptions(create->into->options).others;
+    return false;
+  }
+  if (options.others != nullptr) {
+    const auto *other = linitial_node(DefElem, options.others);
+    ereport(ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+             errmsg("option \"%s%s%s\" cannot be given to a continuous aggregate",
+                    other->defnamespace != nullptr ? other->defnamespace : "",
+                    other->defnamespace != nullptr ? "." : "", other->defname),
+             errhint("Give it to the table of its buckets afterwards: ALTER TABLE %s_materialized "
+                     "SET (...).",
+                     create->into->rel->relname)));
+  }
+  CreateAggregate(
+      {create, options.materialized_only, utility->context == PROCESS_UTILITY_TOPLEVEL});
+  return true;
+}
+
+// ------------------------------------------------------------------------------------ DROP, ALTER
+
+DropBehavior BehaviorOf(const Node *statement) {
+  if (IsA(statement, DropStmt)) return reinterpret_cast<const DropStmt *>(statement)->behavior;
+  if (IsA(statement, DropOwnedStmt))
+    return reinterpret_cast<const DropOwnedStmt *>(statement)->behavior;
+  if (!IsA(statement, AlterTableStmt)) return DROP_RESTRICT;
+  // DROP COLUMN, say.
+  ListCell *cell;
+  foreach (cell, reinterpret_cast<const AlterTableStmt *>(statement)->cmds)
+    if (lfirst_node(AlterTableCmd, cell)->behavior == DROP_CASCADE) return DROP_CASCADE;
+  return DROP_RESTRICT;
+}
+
+void RunDrop(Utility utility) {
+  if (!DropsAggregates(reinterpret_cast<DropStmt *>(utility.statement->utilityStmt))) {
+    utility.Run();
+    return;
+  }
+  auto *drop = reinterpret_cast<DropStmt *>(utility.Edit());
+  DropStmt *rest = SplitDrop(drop);
+  utility.Run();
+  if (rest == nullptr) return;
+  CommandCounterIncrement();
+  utility.statement->utilityStmt = reinterpret_cast<Node *>(rest);
+  utility.Run();
+}
+
+/// Whether the statement was about an aggregate.
+bool RunAlter(Utility utility) {
+  const ContinuousAggregate *aggregate = AggregateOfStatement(utility.statement->utilityStmt);
+  if (aggregate == nullptr) return false;
+  const ViewBefore before = LookAtView(*aggregate);
+  Node *statement = utility.Edit();
+  if (PrepareAlter(statement, *aggregate)) utility.Run();
+  FinishAlter(*aggregate, before);
+  return true;
+}
+
+void RunStatement(Utility utility) {
+  Node *statement = utility.statement->utilityStmt;
+  const DropBehavior behavior = BehaviorOf(statement);
+  if (IsA(statement, CreateTableAsStmt)) {
+    if (RunCreate(&utility)) return;
+    utility.Run();
+  } else if (IsA(statement, DropStmt)) {
+    RunDrop(utility);
+  } else if (!RunAlter(utility)) {
+    if (IsA(statement, AlterTableStmt)) GuardTable(reinterpret_cast<AlterTableStmt *>(statement));
+    if (IsA(statement, RenameStmt)) GuardRename(reinterpret_cast<RenameStmt *>(statement));
+    utility.Run();
+  }
+  if (HasDrops()) FinishDrops(behavior);
+}
+
+void ProcessUtilityHook(PlannedStmt *statement, const char *query, bool read_only_tree,
+                        ProcessUtilityContext context, ParamListInfo parameters,
+                        QueryEnvironment *environment, DestReceiver *destination,
+                        QueryCompletion *completion) {
+  Enter([&] {
+    RunStatement({statement, query, read_only_tree, context, parameters, environment, destination,
+                  completion});
+  });
+}
+
+}  // namespace
+
+bool IsAggregateOption(const DefElem *option) {
+  const bool is_ours =
+      option->defnamespace != nullptr && strcmp(option->defnamespace, "tsext") == 0;
+  if (!is_ours && !IsOfTimescale(option)) return false;
+  if (strcmp(option->defname, "continuous") == 0 ||
+      strcmp(option->defname, "materialized_only") == 0)
+    return true;
+  if (IsOfTimescale(option))
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("unrecognized option \"timescaledb.%s\"", option->defname),
+                    errhint("Options of a continuous aggregate are continuous and "
+                            "materialized_only.")));
+  return false;
+}
+
+void InitAggregateStatements() {
+  next_process_utility = ProcessUtility_hook;
+  ProcessUtility_hook = ProcessUtilityHook;
+  InitAggregateDrops();
+}
+
+}  // namespace tsext::pg

@@ -1,0 +1,125 @@
+// The views of a continuous aggregate: the query as written, and what people read. README.md says
+// why the latter is exact.
+
+#include "pg/base/boundary.hpp"
+#include "pg/cagg/define.hpp"
+
+extern "C" {
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/tablecmds.h"
+#include "commands/view.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
+#include "parser/parser.h"
+#include "utils/lsyscache.h"
+}
+
+namespace tsext::pg {
+namespace {
+
+/// The multirange type of dirty() for a time type, and what a bucket must be cast to for it.
+struct DirtyType {
+  const char *multirange;
+  const char *cast;
+};
+
+DirtyType DirtyTypeOf(Oid time_type) {
+  switch (time_type) {
+    case TIMESTAMPTZOID:
+      return {"pg_catalog.tstzmultirange", ""};
+    case TIMESTAMPOID:
+      return {"pg_catalog.tsmultirange", ""};
+    case DATEOID:
+      return {"pg_catalog.datemultirange", ""};
+    case INT8OID:
+      return {"pg_catalog.int8multirange", ""};
+    case INT4OID:
+      return {"pg_catalog.int4multirange", ""};
+    default:
+      return {"pg_catalog.int4multirange", "::pg_catalog.int4"};
+  }
+}
+
+const char *QualifiedName(Oid relation) {
+  return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
+                                    get_rel_name(relation));
+}
+
+/// The text of the view. Everything is qualified: it is analysed with the caller's search path.
+/// ORDER BY in the third part keeps its subquery apart, one run for each range, and unlike OFFSET 0
+/// lets conditions of the reader in.
+const char *ViewText(const ContinuousAggregate &aggregate) {
+  const char *finished = QualifiedName(aggregate.materialization);
+  if (aggregate.materialized_only) return psprintf("SELECT m.* FROM %s m", finished);
+  const char *direct = QualifiedName(aggregate.direct);
+  const char *bucket = quote_identifier(NameStr(aggregate.bucket_column));
+  const DirtyType dirty_type = DirtyTypeOf(aggregate.time_type);
+  const char *watermark = psprintf(
+      "(SELECT tsext.watermark('%u'::pg_catalog.regclass, NULL::%s))", aggregate.materialization,
+      format_type_extended(aggregate.time_type, -1, FORMAT_TYPE_FORCE_QUALIFY));
+  const char *dirty = psprintf("(SELECT tsext.dirty('%u'::pg_catalog.regclass, NULL::%s))",
+                               aggregate.materialization, dirty_type.multirange);
+  return psprintf(
+      "SELECT m.* FROM %s m WHERE m.%s OPERATOR(pg_catalog.<) %s"
+      " AND (m.%s%s OPERATOR(pg_catalog.<@) %s) IS NOT TRUE"
+      " UNION ALL SELECT d.* FROM %s d WHERE d.%s OPERATOR(pg_catalog.>=) %s"
+      " UNION ALL SELECT x.* FROM (SELECT pg_catalog.lower(u.r) AS low,"
+      " pg_catalog.upper(u.r) AS high FROM pg_catalog.unnest(%s) u(r) OFFSET 0) r,"
+      " LATERAL (SELECT d.* FROM %s d WHERE d.%s OPERATOR(pg_catalog.>=) r.low"
+      " AND d.%s OPERATOR(pg_catalog.<) r.high ORDER BY d.%s) x",
+      finished, bucket, watermark, bucket, dirty_type.cast, dirty, direct, bucket, watermark, dirty,
+      direct, bucket, bucket, bucket);
+}
+
+Query *AnalysedView(const ContinuousAggregate &aggregate) {
+  const char *text = ViewText(aggregate);
+  List *statements = raw_parser(text, RAW_PARSE_DEFAULT);
+  return parse_analyze_fixedparams(linitial_node(RawStmt, statements), text, nullptr, 0, nullptr);
+}
+
+}  // namespace
+
+List *ColumnsOfQuery(const Query *query) {
+  List *columns = nullptr;
+  ListCell *cell;
+  foreach (cell, query->targetList) {
+    const auto *entry = lfirst_node(TargetEntry, cell);
+    if (entry->resjunk) continue;
+    auto *expression = reinterpret_cast<Node *>(entry->expr);
+    ColumnDef *column = makeColumnDef(entry->resname, exprType(expression), exprTypmod(expression),
+                                      exprCollation(expression));
+    if (!OidIsValid(column->collOid) && type_is_collatable(exprType(expression)))
+      ereport(ERROR, (errcode(ERRCODE_INDETERMINATE_COLLATION),
+                      errmsg("no collation was derived for column \"%s\" with collatable type %s",
+                             entry->resname, format_type_be(exprType(expression))),
+                      errhint("Use the COLLATE clause to set the collation explicitly.")));
+    columns = lappend(columns, column);
+  }
+  return columns;
+}
+
+Oid MakeView(RangeVar *name, Query *query) {
+  auto *create = makeNode(CreateStmt);
+  create->relation = name;
+  create->tableElts = ColumnsOfQuery(query);
+  create->oncommit = ONCOMMIT_NOOP;
+  const Oid view = DefineRelation(create, RELKIND_VIEW, InvalidOid, nullptr, nullptr).objectId;
+  CommandCounterIncrement();
+  StoreViewQuery(view, query, false);
+  CommandCounterIncrement();
+  return view;
+}
+
+Oid MakeAggregateView(const ContinuousAggregate &aggregate, RangeVar *name) {
+  Query *query = AnalysedView(aggregate);
+  if (!OidIsValid(aggregate.view)) return MakeView(name, query);
+  StoreViewQuery(aggregate.view, query, true);
+  CommandCounterIncrement();
+  return aggregate.view;
+}
+
+}  // namespace tsext::pg
