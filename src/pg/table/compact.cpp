@@ -136,7 +136,8 @@ ChosenChunk *ChooseChunks(const Compaction &compaction, ChunkMap *map, int *chos
     const ChunkRange &range = chunks[i].range;
     if (range.start < compaction.request->from || range.end > compaction.request->until) continue;
     if (compaction.request->background &&
-        (!ReachedThreshold(compaction, chunks[i], heap_is_large) ||
+        ((!compaction.request->any_size &&
+          !ReachedThreshold(compaction, chunks[i], heap_is_large)) ||
          ChunkIsOnHold(compaction.relation->rd_rel->reltoastrelid, range.start, range.end))) {
       continue;
     }

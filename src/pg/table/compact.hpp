@@ -27,6 +27,8 @@ struct CompactRequest {
   /// snapshot sees, chunks on hold left alone, and the transaction ends early when it has moved
   /// enough or somebody waits for it.
   bool background = false;
+  /// In the background, too, chunks are moved that have not reached a threshold.
+  bool any_size = false;
   /// False: only merge what is cold already.
   bool move_rows = true;
 };

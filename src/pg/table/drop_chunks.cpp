@@ -5,10 +5,12 @@
 #include "pg/base/boundary.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/catalog/options.hpp"
+#include "pg/catalog/set_options.hpp"
 #include "pg/table/chunk_hold.hpp"
 #include "pg/table/compact.hpp"
 #include "pg/table/hot_rows.hpp"
 #include "pg/table/store.hpp"
+#include "pg/table/touched.hpp"
 
 extern "C" {
 #include "access/table.h"
@@ -19,6 +21,8 @@ extern "C" {
 
 namespace tsext::pg {
 namespace {
+
+BucketsGoFunction buckets_go = nullptr;
 
 /// What one snapshot sees of a table.
 struct Contents {
@@ -65,6 +69,19 @@ Contents ReadContents(Relation relation, int64_t from, int64_t until, Snapshot s
   return contents;
 }
 
+/// Aggregates above lose the source of these chunks, run by run of neighbours.
+void TellAggregates(const DropTarget &target, const Contents &contents, Snapshot snapshot) {
+  for (int i = 0; i < contents.chunk_count;) {
+    ChunkRange run = contents.chunks[i++];
+    while (i < contents.chunk_count && contents.chunks[i].start == run.end)
+      run.end = contents.chunks[i++].end;
+    if (target.aggregate == nullptr)
+      SourceGoes(target.relation, run.start, run.end, snapshot);
+    else if (buckets_go != nullptr)
+      buckets_go(*target.aggregate, run.start, run.end, snapshot);
+  }
+}
+
 void DeleteHotRows(Relation relation, ChunkMap *map, int64_t from, int64_t until,
                    Snapshot snapshot) {
   const CommandId cid = GetCurrentCommandId(true);
@@ -86,6 +103,10 @@ void DeleteHotRows(Relation relation, ChunkMap *map, int64_t from, int64_t until
 
 }  // namespace
 
+void SetBucketsGoFunction(BucketsGoFunction function) {
+  buckets_go = function;
+}
+
 void RequireNoReferences(Relation relation) {
   const TriggerDesc *triggers = relation->trigdesc;
   for (int i = 0; triggers != nullptr && i < triggers->numtriggers; i++) {
@@ -99,7 +120,15 @@ void RequireNoReferences(Relation relation) {
 
 DropTarget OpenForDrop(Oid relation_id, const char *operation) {
   DropTarget target{};
-  target.relation = OpenForCompaction(relation_id, operation);
+  target.aggregate = AggregateOfView(relation_id);
+  if (target.aggregate == nullptr) target.aggregate = AggregateOfMaterialization(relation_id);
+  Oid table_id = relation_id;
+  if (target.aggregate != nullptr) {
+    table_id = target.aggregate->materialization;
+    // Refreshes of the view lock it first, too.
+    table_close(OpenOwnedTable(target.aggregate->view, ShareUpdateExclusiveLock), NoLock);
+  }
+  target.relation = OpenForCompaction(table_id, operation);
   if (GetTableOptions(target.relation)->time_attribute == InvalidAttrNumber) {
     ereport(ERROR,
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -136,9 +165,11 @@ void DropChunks(const DropTarget &target, int64_t from, int64_t until,
   MemoryContext caller = MemoryContextSwitchTo(context);
   Relation relation = target.relation;
   const Oid store = relation->rd_rel->reltoastrelid;
-  // After the lock. What is reported and deleted is what this one sees.
+  // After the lock. What is told to aggregates, reported and deleted is what this one sees.
   Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
   Contents contents = ReadContents(relation, from, until, snapshot);
+  TellAggregates(target, contents, snapshot);
+  StopPoint("retention_after_aggregates");
 
   MemoryContextSwitchTo(caller);
   for (int i = 0; i < contents.chunk_count; i++)

@@ -1,22 +1,25 @@
 #pragma once
 
-// Whole chunks go: drop_chunks() and retention.
+// Whole chunks go: drop_chunks() and retention. What this means for the continuous aggregates above
+// the table is in src/pg/cagg/README.md, "When the source goes".
 
 #include <cstdint>
 
 #include "pg/base/postgres.hpp"
+#include "pg/catalog/cagg.hpp"
 #include "pg/catalog/chunk.hpp"
 
 namespace tsext::pg {
 
-/// A table whose chunks may be dropped, locked.
+/// A table whose chunks may be dropped, locked; or the table of buckets of a continuous aggregate.
 struct DropTarget {
   Relation relation;
+  const ContinuousAggregate *aggregate;  // nullptr: an ordinary table
 };
 
-/// Opens a table with ShareUpdateExclusiveLock. Errors: as OpenForCompaction(), 55000 no time
-/// column, 0A000 a foreign key references it or its compressed chunks are of a time when it was not
-/// published yet.
+/// Opens a table, or for the view of a continuous aggregate its table of buckets, with
+/// ShareUpdateExclusiveLock. Errors: as OpenForCompaction(), 55000 no time column, 0A000 a foreign
+/// key references it or its compressed chunks are of a time when it was not published yet.
 DropTarget OpenForDrop(Oid relation_id, const char *operation);
 /// 0A000 when rows of the table must not go without a check by a foreign key.
 void RequireNoReferences(Relation relation);
@@ -28,9 +31,18 @@ ChunkRange *ListChunks(Relation relation, int64_t from, int64_t until, Snapshot 
 
 /// Deletes whole chunks inside [from, until) in the current transaction: their segments and their
 /// hot rows, as one snapshot taken here sees them. Nobody is waited for: what a running transaction
-/// holds or has changed stays, as do rows that came later. Calls `dropped` once a chunk. Advances
-/// the command counter.
+/// holds or has changed stays, as do rows that came later. Continuous aggregates above the table
+/// are brought up to date first and keep their buckets; of a continuous aggregate itself the
+/// buckets are gone for good. Calls `dropped` once a chunk. Advances the command counter.
 void DropChunks(const DropTarget &target, int64_t from, int64_t until,
                 void (*dropped)(int64_t start, int64_t end, void *state), void *state);
+
+/// What the feature above does before buckets of an aggregate itself go: its chunks that lie in
+/// [from, until). Aggregates over its view are brought up to date and keep theirs, then these
+/// buckets are marked as gone, so that no refresh brings them back. The caller holds
+/// ShareUpdateExclusiveLock on the view and the table of buckets.
+using BucketsGoFunction = void (*)(const ContinuousAggregate &aggregate, int64_t from,
+                                   int64_t until, Snapshot snapshot);
+void SetBucketsGoFunction(BucketsGoFunction function);
 
 }  // namespace tsext::pg
