@@ -73,7 +73,7 @@ void CheckFunction(Relation relation, Oid function) {
 }
 
 void RequireExecute(Relation relation, Oid function) {
-  if (pg_proc_aclcheck(function, relation->rd_rel->relowner, ACL_EXECUTE) == ACLCHECK_OK) return;
+  if (TsextMayExecute(function, relation->rd_rel->relowner)) return;
   ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                   errmsg("permission denied for function %s", format_procedure(function)),
                   errdetail("It is executed with the rights of \"%s\", who owns table \"%s\".",

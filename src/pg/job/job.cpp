@@ -262,8 +262,12 @@ int CheckNewPolicy(const NewJob &job, bool if_not_exists) {
                     errdetail("It is job %d, \"%s\".", present->id, present->name),
                     errhint("Change it with alter_job(), or remove it first.")));
   }
-  ereport(NOTICE, (errmsg("\"%s\" already has such a policy, skipping", relation),
-                   is_equal ? 0 : errdetail("Its settings are others: see job %d.", present->id)));
+  ereport(is_equal ? NOTICE : WARNING,
+          (errmsg(is_equal ? "\"%s\" already has such a policy, skipping"
+                           : "\"%s\" already has such a policy with other settings, skipping",
+                  relation),
+           is_equal ? 0 : errdetail("It is job %d, \"%s\".", present->id, present->name),
+           is_equal ? 0 : errhint("Change it with alter_job(), or remove it first.")));
   return present->id;
 }
 

@@ -1,0 +1,32 @@
+#pragma once
+
+// Policies: jobs that tsext brings along. Each is a job of a procedure in schema tsext for one
+// table or continuous aggregate; its config says how old things must be, tsext.job.relation for
+// which relation. The procedures commit between their steps.
+
+#include "pg/base/postgres.hpp"
+#include "pg/catalog/cagg.hpp"
+
+namespace tsext::pg {
+
+inline constexpr char kRetentionProcedure[] = "policy_retention";
+inline constexpr char kColumnstoreProcedure[] = "policy_columnstore";
+inline constexpr char kRefreshProcedure[] = "policy_refresh";
+
+/// What a policy is for: a table, or a continuous aggregate.
+struct PolicyRelation {
+  Oid relation_id;                       // as the user named it
+  const ContinuousAggregate *aggregate;  // nullptr: an ordinary table
+  Relation table;                        // with the chunks: it, or the table of buckets
+  Relation base;                         // whose time column counts: it, or the table below all
+  Oid time_type;
+};
+
+/// Opens it with `lock` on what the user named and AccessShareLock on the rest. Errors: 42501 not
+/// the owner, 42809 neither a tsext table nor a continuous aggregate, 55000 without a time column,
+/// 0A000 temporary.
+PolicyRelation OpenPolicyRelation(Oid relation_id, LOCKMODE lock);
+/// Keeps the locks.
+void ClosePolicyRelation(const PolicyRelation &relation);
+
+}  // namespace tsext::pg

@@ -1,0 +1,288 @@
+// The procedures of policies. Each commits between its steps, so that no lock is held longer than a
+// step and a kill loses one step at most: the next run finds what is left to do.
+
+#include <algorithm>
+
+#include "pg/base/boundary.hpp"
+#include "pg/base/stop_point.hpp"
+#include "pg/catalog/options.hpp"
+#include "pg/catalog/set_options.hpp"
+#include "pg/job/job.hpp"
+#include "pg/job/job_table.hpp"
+#include "pg/job/policy.hpp"
+#include "pg/job/policy_offset.hpp"
+#include "pg/table/compact.hpp"
+#include "pg/table/drop_chunks.hpp"
+
+extern "C" {
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/int.h"
+#include "executor/spi.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+}
+
+namespace tsext::pg {
+namespace {
+
+/// One run of a policy. Lives, with all it points to, in the memory of its SPI connection, which
+/// outlasts the transactions.
+struct Run {
+  Oid relation_id;
+  const Jsonb *config;
+};
+
+/// Connects a procedure that may commit. Errors with 2D000 inside a transaction block or function.
+Run BeginRun(FunctionCallInfo fcinfo, const char *procedure) {
+  const auto *context = reinterpret_cast<CallContext *>(fcinfo->context);
+  if (context == nullptr || !IsA(context, CallContext) || context->atomic) {
+    ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+                    errmsg("a policy cannot run inside a transaction block or function"),
+                    errdetail("It commits between its steps."),
+                    errhint("Use CALL run_job(…) on its own.")));
+  }
+  PreventCommandDuringRecovery("running a policy");
+  if (PG_ARGISNULL(0) || PG_ARGISNULL(1)) {
+    ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                    errmsg("job_id and config must not be NULL")));
+  }
+  SPI_connect_ext(SPI_OPT_NONATOMIC);
+  const int job_id = PG_GETARG_INT32(0);
+  const Job *job = FindJob(job_id);
+  if (job == nullptr || !OidIsValid(job->relation) || strcmp(job->proc_name, procedure) != 0) {
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                    errmsg("job %d is not a job of tsext.%s", job_id, procedure)));
+  }
+  return {job->relation, reinterpret_cast<Jsonb *>(PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(1)))};
+}
+
+void EndRun() {
+  SPI_finish();
+}
+
+/// What one transaction of a run does. The commit that follows needs all snapshots popped.
+template <typename Step>
+void InTransaction(Step &&step) {
+  CHECK_FOR_INTERRUPTS();
+  PushActiveSnapshot(GetTransactionSnapshot());
+  step();
+  PopActiveSnapshot();
+  SPI_commit();
+}
+
+PolicyOffset RequiredOffset(const Run &run, const char *key, Oid time_type) {
+  const PolicyOffset offset = OffsetOfConfig(run.config, key, time_type, OffsetSign::kPositive);
+  if (offset.is_null) {
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("the config of the job lacks \"%s\"", key)));
+  }
+  return offset;
+}
+
+/// The text of a time as an SQL literal of the widest type of its kind; NULL where the type ends.
+const char *TimeLiteral(int64_t time, Oid time_type) {
+  int64_t minimum;
+  int64_t maximum;
+  TimeTypeRange(time_type, &minimum, &maximum);
+  if (time < minimum || time > maximum || time == kTimeMinimum || time == kTimeMaximum)
+    return "NULL";
+  const Oid type = IsIntegerTimeType(time_type) ? INT8OID : time_type;
+  return psprintf("%s::%s", quote_literal_cstr(TimeText(time, time_type)),
+                  format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY));
+}
+
+/// Runs a query that returns one value, in the current memory context; NULL counts as an error.
+Datum QueryValue(const char *query, Oid argument_type, Datum argument, bool by_value,
+                 int16 length) {
+  Oid types[] = {argument_type};
+  Datum arguments[] = {argument};
+  const int count = OidIsValid(argument_type) ? 1 : 0;
+  if (SPI_execute_with_args(query, count, types, arguments, nullptr, true, 1) != SPI_OK_SELECT ||
+      SPI_processed != 1)
+    elog(ERROR, "unexpected result of \"%s\"", query);
+  bool is_null;
+  const Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+  if (is_null) elog(ERROR, "\"%s\" returned NULL", query);
+  const Datum copy = datumCopy(value, by_value, length);
+  SPI_freetuptable(SPI_tuptable);
+  return copy;
+}
+
+/// Refreshes a continuous aggregate, which takes transactions of its own.
+void Refresh(Oid view, int64_t from, int64_t until, Oid time_type) {
+  const char *schema = DatumGetCString(QueryValue(
+      "SELECT pg_catalog.quote_ident(n.nspname)::pg_catalog.cstring FROM pg_catalog.pg_extension e "
+      "JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'tsext'",
+      InvalidOid, 0, false, -2));
+  const char *command =
+      psprintf("CALL %s.refresh_continuous_aggregate(%u::pg_catalog.regclass, %s, %s)", schema,
+               view, TimeLiteral(from, time_type), TimeLiteral(until, time_type));
+  SPIExecuteOptions options{};
+  options.allow_nonatomic = true;
+  SPI_execute_extended(command, &options);
+}
+
+/// Where the bucket starts that a time lies in.
+int64_t BucketOf(const ContinuousAggregate &aggregate, int64_t time) {
+  const Oid type = aggregate.time_type;
+  const char *query = psprintf("SELECT %s", aggregate.bucket_call);
+  const Datum start =
+      QueryValue(query, type, DatumOfTime(time, type), get_typbyval(type), get_typlen(type));
+  return TimeOfDatum(start, type);
+}
+
+// ---- retention ----
+
+/// An aggregate above the table, and how far it must be before rows go.
+struct Above {
+  Oid view;
+  int64_t until;
+};
+
+/// What is to go, found out before anything is done.
+struct Retention {
+  int64_t until;  // chunks that end by then
+  int chunk_count;
+  Above *above;
+  int above_count;
+  Oid time_type;
+};
+
+Retention PlanRetention(const Run &run) {
+  const PolicyRelation relation = OpenPolicyRelation(run.relation_id, AccessShareLock);
+  Retention plan{};
+  plan.time_type = relation.time_type;
+  const int64_t age = TimeBeforeNow(
+      relation.base, RequiredOffset(run, "drop_after", relation.time_type), "drop_after");
+  plan.until = age;
+  if (relation.aggregate == nullptr && age > kTimeMinimum) {
+    const ContinuousAggregate *aggregates =
+        AggregatesOfBase(RelationGetRelid(relation.base), nullptr, &plan.above_count);
+    plan.above = static_cast<Above *>(palloc(sizeof(Above) * Max(plan.above_count, 1)));
+    // A bucket loses its source as a whole or not at all: no chunk goes that reaches into a bucket
+    // with younger rows.
+    for (int i = 0; i < plan.above_count; i++) {
+      const int64_t bucket = BucketOf(aggregates[i], age);
+      plan.above[i] = {aggregates[i].view, bucket};
+      plan.until = std::min(plan.until, bucket - aggregates[i].margin);
+    }
+  }
+  (void)ListChunks(relation.table, kTimeMinimum, plan.until, nullptr, &plan.chunk_count);
+  ClosePolicyRelation(relation);
+  return plan;
+}
+
+/// Brings the aggregates above up to date, so that dropping need not do it while it holds its
+/// locks. Those of other owners are left to it.
+void RefreshAbove(const Retention &plan) {
+  for (int i = 0; i < plan.above_count; i++) {
+    if (TsextOwnsRelation(plan.above[i].view, GetUserId()))
+      Refresh(plan.above[i].view, kTimeMinimum, plan.above[i].until, plan.time_type);
+  }
+}
+
+void CountDropped(int64_t, int64_t, void *state) {
+  ++*static_cast<int64_t *>(state);
+}
+
+void RunRetention(const Run &run) {
+  Retention plan;
+  InTransaction([&] { plan = PlanRetention(run); });
+  ReportJobRows(0);
+  if (plan.chunk_count == 0) return;
+  RefreshAbove(plan);
+  StopPoint("retention_after_refresh");
+  int64_t chunks = 0;
+  InTransaction([&] {
+    const DropTarget target = OpenForDrop(run.relation_id, "a retention policy");
+    DropChunks(target, kTimeMinimum, plan.until, CountDropped, &chunks);
+    table_close(target.relation, NoLock);
+    StopPoint("retention_after_drop");
+  });
+  ReportJobRows(chunks);
+}
+
+// ---- columnstore ----
+
+void RunColumnstore(const Run &run) {
+  bool more = true;
+  while (more) {
+    InTransaction([&] {
+      const PolicyRelation relation = OpenPolicyRelation(run.relation_id, AccessShareLock);
+      CompactRequest request;
+      request.until =
+          TimeBeforeNow(relation.base, RequiredOffset(run, "after", relation.time_type), "after");
+      request.level = CompactLevel::kCold;
+      request.background = true;
+      request.any_size = true;
+      const Oid table_id = RelationGetRelid(relation.table);
+      ClosePolicyRelation(relation);
+      Relation table = OpenForCompaction(table_id, "a columnstore policy");
+      CompactResult result;
+      if (const char *reason = StaysHotBecause(table); reason != nullptr) {
+        ereport(NOTICE,
+                (errmsg("table \"%s\" stays hot: %s", RelationGetRelationName(table), reason)));
+      } else {
+        result = CompactRelation(table, request);
+      }
+      table_close(table, NoLock);
+      ReportJobRows(result.segments_written);
+      // What gave way without a step ahead is left for the next run.
+      more = result.more && result.segments_written > 0;
+    });
+  }
+}
+
+// ---- refresh ----
+
+void RunRefresh(const Run &run) {
+  Oid view = InvalidOid;
+  Oid time_type = InvalidOid;
+  int64_t from = kTimeMinimum;
+  int64_t until = kTimeMaximum;
+  InTransaction([&] {
+    const PolicyRelation relation = OpenPolicyRelation(run.relation_id, AccessShareLock);
+    if (relation.aggregate == nullptr) {
+      ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                      errmsg("\"%s\" is not a continuous aggregate",
+                             RelationGetRelationName(relation.table))));
+    }
+    view = relation.aggregate->view;
+    time_type = relation.time_type;
+    const PolicyOffset start =
+        OffsetOfConfig(run.config, "start_offset", time_type, OffsetSign::kPositive);
+    const PolicyOffset end =
+        OffsetOfConfig(run.config, "end_offset", time_type, OffsetSign::kNotNegative);
+    if (!start.is_null) from = TimeBeforeNow(relation.base, start, "start_offset");
+    if (!end.is_null) until = TimeBeforeNow(relation.base, end, "end_offset");
+    ClosePolicyRelation(relation);
+  });
+  if (from < until) Refresh(view, from, until, time_type);
+}
+
+}  // namespace
+
+}  // namespace tsext::pg
+
+using namespace tsext::pg;  // NOLINT(google-build-using-namespace): the C functions below
+
+TSEXT_FUNCTION(tsext_policy_retention) {
+  RunRetention(BeginRun(fcinfo, kRetentionProcedure));
+  EndRun();
+  PG_RETURN_VOID();
+}
+
+TSEXT_FUNCTION(tsext_policy_columnstore) {
+  RunColumnstore(BeginRun(fcinfo, kColumnstoreProcedure));
+  EndRun();
+  PG_RETURN_VOID();
+}
+
+TSEXT_FUNCTION(tsext_policy_refresh) {
+  RunRefresh(BeginRun(fcinfo, kRefreshProcedure));
+  EndRun();
+  PG_RETURN_VOID();
+}
