@@ -14,6 +14,7 @@
 #include "pg/table/bulk.hpp"
 #include "pg/table/delegation.hpp"
 #include "pg/table/rewrite.hpp"
+#include "pg/table/touched.hpp"
 #include "pg/table/vacuum.hpp"
 
 extern "C" {
@@ -33,6 +34,7 @@ void _PG_init(void) {
     tsext::pg::InitRewrite();
     tsext::pg::InitVacuum();
     tsext::pg::InitBulk();
+    tsext::pg::InitTouched();
     tsext::pg::InitPlanner();
     tsext::pg::InitLauncher();
     tsext::pg::InitJobs();

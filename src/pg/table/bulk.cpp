@@ -10,6 +10,7 @@
 #include "pg/table/bulk_insert.hpp"
 #include "pg/table/bulk_writer.hpp"
 #include "pg/table/rewrite.hpp"
+#include "pg/table/touched.hpp"
 
 extern "C" {
 #include "access/relation.h"
@@ -246,6 +247,13 @@ void TupleInsert(Relation relation, TupleTableSlot *slot, CommandId cid, int opt
                  BulkInsertState state) {
   if (rewrite_depth != 0 && Enter([&] { return TakeRow(relation, slot, cid, options); })) return;
   GetHeapamTableAmRoutine()->tuple_insert(relation, slot, cid, options, state);
+  Enter([&] { TouchRow(relation, slot, cid); });
+}
+
+void TupleInsertSpeculative(Relation relation, TupleTableSlot *slot, CommandId cid, int options,
+                            BulkInsertState state, uint32 token) {
+  GetHeapamTableAmRoutine()->tuple_insert_speculative(relation, slot, cid, options, state, token);
+  Enter([&] { TouchRow(relation, slot, cid); });
 }
 
 void MultiInsert(Relation relation, TupleTableSlot **slots, int count, CommandId cid, int options,
@@ -255,9 +263,13 @@ void MultiInsert(Relation relation, TupleTableSlot **slots, int count, CommandId
     Enter([&] {
       while (taken < count && TakeRow(relation, slots[taken], cid, options)) taken++;
     });
-  if (taken < count)
-    GetHeapamTableAmRoutine()->multi_insert(relation, slots + taken, count - taken, cid, options,
-                                            state);
+  if (taken == count) return;
+  GetHeapamTableAmRoutine()->multi_insert(relation, slots + taken, count - taken, cid, options,
+                                          state);
+  Enter([&] {
+    if (!IsFollowed(relation)) return;
+    for (int i = taken; i < count; i++) TouchRow(relation, slots[i], cid);
+  });
 }
 
 /// Writes the rows taken for this relation.
@@ -283,6 +295,7 @@ void FinishBulkInsert(Relation relation, int) {
 
 void SetBulkCallbacks(TableAmRoutine *routine) {
   routine->tuple_insert = TupleInsert;
+  routine->tuple_insert_speculative = TupleInsertSpeculative;
   routine->multi_insert = MultiInsert;
   routine->finish_bulk_insert = FinishBulkInsert;
 }

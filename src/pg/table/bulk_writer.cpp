@@ -7,6 +7,7 @@
 #include "pg/base/settings.hpp"
 #include "pg/table/row_buffer.hpp"
 #include "pg/table/segment_writer.hpp"
+#include "pg/table/touched.hpp"
 
 extern "C" {
 #include "access/heapam.h"
@@ -37,6 +38,7 @@ struct BulkWriter {
   Relation relation;
   BulkWriterOptions options;
   TableOptions *table_options;
+  bool is_followed;
   RowBuffer *buffer;
   size_t memory_limit;
   // Rows behind those of a full buffer while a parallel query gives them; nullptr: none.
@@ -60,12 +62,14 @@ void FlushHotRows(BulkWriter *writer) {
     writer->insert_state = GetBulkInsertState();
     MemoryContextSwitchTo(caller);
   }
-  // table_multi_insert may leak memory.
+  // multi_insert may leak memory.
   const MemoryContext batch =
       AllocSetContextCreate(writer->context, "tsext hot rows", ALLOCSET_DEFAULT_SIZES);
   const MemoryContext old_context = MemoryContextSwitchTo(batch);
-  table_multi_insert(writer->relation, writer->slots, writer->slot_count, options.cid,
-                     options.insert_options, writer->insert_state);
+  // Heap's own function: what rows touch was noted when they were appended.
+  GetHeapamTableAmRoutine()->multi_insert(writer->relation, writer->slots, writer->slot_count,
+                                          options.cid, options.insert_options,
+                                          writer->insert_state);
   for (int i = 0; i < writer->slot_count; i++) {
     if (options.result_relation != nullptr && options.result_relation->ri_NumIndices > 0)
       list_free(ExecInsertIndexTuples(options.result_relation, writer->slots[i],
@@ -184,6 +188,7 @@ BulkWriter *BulkWriterCreate(Relation relation, const BulkWriterOptions &options
   writer->relation = relation;
   writer->options = options;
   writer->table_options = GetTableOptions(options.owner != nullptr ? options.owner : relation);
+  writer->is_followed = IsFollowed(relation);
   writer->buffer = RowBufferCreate(relation, writer->table_options, context);
   writer->memory_limit = BulkMemoryBytes();
   writer->row_slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
@@ -194,6 +199,7 @@ BulkWriter *BulkWriterCreate(Relation relation, const BulkWriterOptions &options
 
 void BulkWriterAppend(BulkWriter *writer, TupleTableSlot *slot) {
   if (unlikely(!RowBufferTakes(writer->buffer, slot))) {
+    if (writer->is_followed) TouchRow(writer->relation, slot, writer->options.cid);
     AppendHotRow(writer, slot);
     return;
   }
@@ -204,6 +210,7 @@ void BulkWriterAppend(BulkWriter *writer, TupleTableSlot *slot) {
     }
     FlushMidway(writer);
   }
+  if (writer->is_followed) TouchRow(writer->relation, slot, writer->options.cid);
   RowBufferAppend(writer->buffer, slot);
 }
 

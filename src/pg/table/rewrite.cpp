@@ -12,6 +12,7 @@
 #include "pg/table/scan.hpp"
 #include "pg/table/segment_reader.hpp"
 #include "pg/table/store.hpp"
+#include "pg/table/touched.hpp"
 
 extern "C" {
 #include "access/genam.h"
@@ -57,12 +58,14 @@ void SetNewFile(Relation relation, const TsextFileLocator *locator, char persist
                 TransactionId *freeze_xid, MultiXactId *minimum_multi) {
   Heap()->TSEXT_SET_NEW_FILE(relation, locator, persistence, freeze_xid, minimum_multi);
   ForgetSegments(relation);
+  Enter([&] { TouchAll(relation); });
 }
 
 // TRUNCATE of a table that this subtransaction made.
 void NontransactionalTruncate(Relation relation) {
   Heap()->relation_nontransactional_truncate(relation);
   ForgetSegments(relation);
+  Enter([&] { TouchAll(relation); });
 }
 
 /// The greatest attribute whose value rows without it take from the catalog (ADD COLUMN with a

@@ -5,6 +5,7 @@
 #include "pg/table/delegation.hpp"
 #include "pg/table/rewrite.hpp"
 #include "pg/table/scan.hpp"
+#include "pg/table/touched.hpp"
 
 extern "C" {
 #include "access/heapam.h"
@@ -95,16 +96,24 @@ TM_Result TupleDelete(Relation relation, ItemPointer tid, CommandId cid, Snapsho
                       Snapshot crosscheck, bool wait, TM_FailureData *failure,
                       bool changing_partition) {
   if (IsVirtualTid(tid)) RaiseRowIsCompressed(relation, "deleted");
-  return Heap()->tuple_delete(relation, tid, cid, snapshot, crosscheck, wait, failure,
-                              changing_partition);
+  const TM_Result result = Heap()->tuple_delete(relation, tid, cid, snapshot, crosscheck, wait,
+                                                failure, changing_partition);
+  if (result == TM_Ok) Enter([&] { TouchOldRow(relation, tid, cid); });
+  return result;
 }
 
 TM_Result TupleUpdate(Relation relation, ItemPointer tid, TupleTableSlot *slot, CommandId cid,
                       Snapshot snapshot, Snapshot crosscheck, bool wait, TM_FailureData *failure,
                       LockTupleMode *lock_mode, TsextUpdateIndexes *update_indexes) {
   if (IsVirtualTid(tid)) RaiseRowIsCompressed(relation, "updated");
-  return Heap()->tuple_update(relation, tid, slot, cid, snapshot, crosscheck, wait, failure,
-                              lock_mode, update_indexes);
+  const TM_Result result = Heap()->tuple_update(relation, tid, slot, cid, snapshot, crosscheck,
+                                                wait, failure, lock_mode, update_indexes);
+  if (result == TM_Ok)
+    Enter([&] {
+      TouchOldRow(relation, tid, cid);
+      TouchRow(relation, slot, cid);
+    });
+  return result;
 }
 
 // A row that a compaction moved while we waited for it carries the mark of a row that moved to

@@ -15,13 +15,14 @@ namespace tsext::pg {
 /// Whether anything follows the writes of this relation; to be asked once a statement or batch.
 bool IsFollowed(Relation relation);
 
-/// Notes that a row with this time was or will be written or removed. time: in units of the time
-/// column. Rows without a finite time: kTimeMinimum and kTimeMaximum for the infinities, NULL is
-/// not noted.
-void TouchTime(Relation relation, int64_t time);
-/// The same for the row in a slot; does nothing when nobody follows.
-void TouchRow(Relation relation, TupleTableSlot *slot);
-void TouchTimes(Relation relation, const int64_t *times, int64_t count);
+/// Notes that a row with this time was or will be written or removed by command `cid`. time: in
+/// units of the time column; kTimeMinimum and kTimeMaximum for the infinities. Does nothing when
+/// nobody follows.
+void TouchTime(Relation relation, int64_t time, CommandId cid);
+/// The same for the row in a slot. A row without a time is not noted: nobody may follow then.
+void TouchRow(Relation relation, TupleTableSlot *slot, CommandId cid);
+/// The same for a hot row that this transaction has just deleted or replaced.
+void TouchOldRow(Relation relation, ItemPointer tid, CommandId cid);
 /// Everything: TRUNCATE.
 void TouchAll(Relation relation);
 
