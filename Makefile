@@ -24,7 +24,8 @@ OBJS := $(SRCS:src/%.cpp=build/%.o)
 # Order matters: stateful parts first, then what CREATE OR REPLACE can make again.
 FIRST_PARTS := src/pg/header.sql src/pg/catalog/catalog.sql src/pg/table/handler.sql
 INSTALL_PARTS := $(FIRST_PARTS) $(filter-out $(FIRST_PARTS), $(sort $(wildcard src/pg/catalog/*.sql)) \
-                   $(sort $(wildcard src/pg/table/*.sql src/pg/exec/*.sql src/pg/function/*.sql src/pg/job/*.sql src/pg/cagg/*.sql src/pg/alert/*.sql src/pg/ingest/*.sql)))
+                   $(sort $(wildcard src/pg/table/*.sql src/pg/exec/*.sql src/pg/function/*.sql src/pg/job/*.sql src/pg/cagg/*.sql src/pg/ingest/*.sql)) \
+                   $(sort $(wildcard src/pg/alert/*.sql)))
 DATA       := $(wildcard sql/upgrade/$(EXTENSION)--*--*.sql)
 DATA_built := build/$(EXTENSION)--$(VERSION).sql
 

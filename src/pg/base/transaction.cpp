@@ -1,5 +1,7 @@
 #include "pg/base/transaction.hpp"
 
+#include <cstdint>
+
 #include "pg/base/boundary.hpp"
 
 extern "C" {
@@ -63,7 +65,11 @@ ErrorData *TryTransaction(void (*body)(void *state), void *state) {
   return Run(body, state, true, &error) ? nullptr : error;
 }
 
-ErrorData *TrySubtransaction(void (*body)(void *state), void *state) {
+namespace {
+
+enum class Outcome : uint8_t { kRelease, kRollBack };
+
+ErrorData *RunSubtransaction(void (*body)(void *state), void *state, Outcome outcome) {
   ErrorData *volatile error = nullptr;
   MemoryContext caller = CurrentMemoryContext;
   ResourceOwner owner = CurrentResourceOwner;
@@ -74,7 +80,11 @@ ErrorData *TrySubtransaction(void (*body)(void *state), void *state) {
   {
     MemoryContextSwitchTo(context);
     Enter([body, state] { body(state); });
-    ReleaseCurrentSubTransaction();
+    if (outcome == Outcome::kRelease) {
+      ReleaseCurrentSubTransaction();
+    } else {
+      RollbackAndReleaseCurrentSubTransaction();
+    }
   }
   PG_CATCH();
   {
@@ -88,6 +98,16 @@ ErrorData *TrySubtransaction(void (*body)(void *state), void *state) {
   CurrentResourceOwner = owner;
   MemoryContextDelete(context);
   return error;
+}
+
+}  // namespace
+
+ErrorData *TrySubtransaction(void (*body)(void *state), void *state) {
+  return RunSubtransaction(body, state, Outcome::kRelease);
+}
+
+ErrorData *TryAndRollBack(void (*body)(void *state), void *state) {
+  return RunSubtransaction(body, state, Outcome::kRollBack);
 }
 
 }  // namespace tsext::pg

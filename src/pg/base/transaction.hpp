@@ -21,4 +21,8 @@ ErrorData *TryTransaction(void (*body)(void *state), void *state);
 /// returned, in the caller's memory; nullptr: it went well.
 ErrorData *TrySubtransaction(void (*body)(void *state), void *state);
 
+/// The same, but the subtransaction is rolled back in any case: what the body sets (settings, user,
+/// XactReadOnly) ends with it.
+ErrorData *TryAndRollBack(void (*body)(void *state), void *state);
+
 }  // namespace tsext::pg
