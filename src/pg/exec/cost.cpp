@@ -8,6 +8,7 @@
 #include "pg/base/boundary.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
+#include "pg/exec/monotone.hpp"
 #include "pg/exec/vector_filter.hpp"
 
 extern "C" {
@@ -45,15 +46,9 @@ constexpr double kAutoChunkRows = 500'000;
 /// Least cost that is worth a worker of its own: about 5 ms.
 constexpr double kCostPerWorker = 1000;
 
-/// Whether the clause is a comparison of column `attribute` with something else.
+/// Whether the clause compares column `attribute`, or what rises with it, with something else.
 bool Compares(const RestrictInfo *info, Index rel, AttrNumber attribute) {
-  const auto is_column = [&](Node *node) {
-    if (node != nullptr && IsA(node, RelabelType))
-      node = reinterpret_cast<Node *>(reinterpret_cast<RelabelType *>(node)->arg);
-    return node != nullptr && IsA(node, Var) &&
-           reinterpret_cast<Var *>(node)->varno == static_cast<int>(rel) &&
-           reinterpret_cast<Var *>(node)->varattno == attribute;
-  };
+  const auto is_column = [&](Node *node) { return RisesWith(node, rel, attribute); };
   auto *clause = reinterpret_cast<Node *>(info->clause);
   if (IsA(clause, OpExpr)) {
     List *args = reinterpret_cast<OpExpr *>(clause)->args;

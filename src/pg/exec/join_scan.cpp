@@ -2,6 +2,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/catalog/options.hpp"
+#include "pg/exec/monotone.hpp"
 
 extern "C" {
 #include "access/table.h"
@@ -15,18 +16,14 @@ extern "C" {
 namespace tsext::pg {
 namespace {
 
-/// A column whose conditions prune.
+/// A column whose conditions, or those on what rises with it, prune.
 struct PruningColumn {
   Index rel;
   AttrNumber attribute;
 };
 
 bool IsColumn(Node *node, const PruningColumn &column) {
-  if (node != nullptr && IsA(node, RelabelType))
-    node = reinterpret_cast<Node *>(reinterpret_cast<RelabelType *>(node)->arg);
-  return node != nullptr && IsA(node, Var) &&
-         reinterpret_cast<Var *>(node)->varno == static_cast<int>(column.rel) &&
-         reinterpret_cast<Var *>(node)->varattno == column.attribute;
+  return RisesWith(node, column.rel, column.attribute);
 }
 
 bool IsMemberColumn(PlannerInfo *, RelOptInfo *, EquivalenceClass *, EquivalenceMember *member,

@@ -98,6 +98,28 @@ constexpr Rule kRules[] = {
     {F_INT48MUL, -1, Others::kPositive},
 };
 
+/// Whether results may be too large for their type, however harmless the arguments look.
+bool MayOverflow(Oid function) {
+  switch (function) {
+    case F_TIMESTAMP_DATE:
+    case F_TO_TIMESTAMP_FLOAT8:
+    case F_INT4_INT8:
+    case F_INT8_FLOAT8:
+    case F_INT4_FLOAT8:
+    case F_INT8_NUMERIC:
+    case F_INT4_NUMERIC:
+    case F_FLOAT8DIV:
+    case F_FLOAT8MUL:
+    case F_INT4MUL:
+    case F_INT8MUL:
+    case F_INT84MUL:
+    case F_INT48MUL:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool IsPositive(Node *node) {
   if (!IsA(node, Const)) return false;
   const auto *constant = reinterpret_cast<Const *>(node);
@@ -216,6 +238,7 @@ class Recognizer {
       return RisesWith(arguments, 1, Others::kAny) && NoteWidth(function, arguments);
     for (const Rule &rule : kRules) {
       if (rule.function != function) continue;
+      result_->may_fail = result_->may_fail || MayOverflow(function);
       const int rising = rule.rising >= 0 ? rule.rising : IsA(linitial(arguments), Const) ? 1 : 0;
       return RisesWith(arguments, rising, rule.others) && NoteWidth(function, arguments);
     }
@@ -418,6 +441,25 @@ bool IsMonotone(Expr *expression, Monotone *result) {
   if (result->column == 0) return false;
   FindWidth(expression, result);
   return true;
+}
+
+bool IsMonotoneColumn(Expr *expression, Monotone *result) {
+  *result = Monotone{};
+  return IsA(expression, Var) && Recognizer(result).Rises(expression);
+}
+
+bool RisesWith(Node *node, Index rel, AttrNumber attribute) {
+  while (node != nullptr && IsA(node, RelabelType))
+    node = reinterpret_cast<Node *>(reinterpret_cast<RelabelType *>(node)->arg);
+  if (node == nullptr) return false;
+  if (IsA(node, Var))
+    return reinterpret_cast<Var *>(node)->varno == static_cast<int>(rel) &&
+           reinterpret_cast<Var *>(node)->varattno == attribute;
+  int varno;
+  Monotone monotone;
+  return bms_get_singleton_member(pull_varnos(nullptr, node), &varno) &&
+         varno == static_cast<int>(rel) && IsMonotone(reinterpret_cast<Expr *>(node), &monotone) &&
+         monotone.column == attribute;
 }
 
 void FindZoneEra(ZoneEra *era, int64_t time) {

@@ -29,10 +29,18 @@ struct Monotone {
   int64_t least;  ///< of values for which `width` holds
   /// About how far apart results begin, in the column's units, for estimates; 0: not known.
   double typical_width;
+  /// Whether it may be an error for values that are no extremes of their type.
+  bool may_fail;
 };
 
 /// Whether `expression` is of that kind. It has columns of one table only.
 bool IsMonotone(Expr *expression, Monotone *result);
+
+/// Whether `expression` is just such a column.
+bool IsMonotoneColumn(Expr *expression, Monotone *result);
+
+/// Whether it is a column of range table entry `rel`, or rises with it.
+bool RisesWith(Node *node, Index rel, AttrNumber attribute);
 
 /// Between changes of the zones: [from, to] around `time`, both inclusive. Remembers the last
 /// answer.

@@ -7,6 +7,7 @@
 #include "pg/exec/aggregate.hpp"
 #include "pg/exec/index_scan.hpp"
 #include "pg/exec/last.hpp"
+#include "pg/exec/monotone_bounds.hpp"
 #include "pg/exec/scan.hpp"
 #include "pg/exec/statistics.hpp"
 
@@ -125,6 +126,7 @@ void AddPaths(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *entry) {
   if (IS_DUMMY_REL(rel)) return;
   Relation relation = table_open(entry->relid, NoLock);
   const bool may_have_cold_rows = MayHaveColdRows(relation, rel);
+  if (may_have_cold_rows) EstimateMonotoneClauses(root, rel, relation);
   table_close(relation, NoLock);
   if (may_have_cold_rows) ReplacePaths(root, rel, entry);
 }

@@ -303,7 +303,7 @@ bool HasPlainConstants(Filter *filter) {
 VectorCondition *MakeVectorCondition(const RowEvaluator *evaluator, Relation relation,
                                      Expr *condition) {
   const Index rel = ScannedRelation(evaluator);
-  FilterBuilder builder = {rel, RelationGetDescr(relation), nullptr, false};
+  FilterBuilder builder = {rel, RelationGetDescr(relation), nullptr, false, false};
   Filter *filter = BuildFilter(&builder, reinterpret_cast<Node *>(condition), false);
   if (filter == nullptr || builder.uses_expression || !HasPlainConstants(filter)) return nullptr;
   auto *result = static_cast<VectorCondition *>(palloc0(sizeof(VectorCondition)));

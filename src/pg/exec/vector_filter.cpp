@@ -211,6 +211,10 @@ void SetArray(Filter *filter, Datum value) {
 void ComputeConstant(VectorFilters *filters, Filter *filter) {
   filter->now = filter->kind;
   filter->comparison_now = filter->comparison;
+  if (filter->kind == FilterKind::kMonotone &&
+      !FindMonotoneBounds(filter->search, filters->expression_context, filters->slot,
+                          &filter->bounds))
+    filter->now = FilterKind::kNever;
   if (filter->constant == nullptr) return;
   bool is_null = false;
   Datum value;
@@ -271,6 +275,10 @@ TimeRange TimesOf(const Filter *filter, AttrNumber time_attribute, Oid time_type
       if (filter->attribute != time_attribute || filter->is_negated) return range;
       return {TimeOfStored(filter->integers[0], time_type),
               TimeOfStored(filter->integers[filter->value_count - 1], time_type)};
+    case FilterKind::kMonotone:
+      if (filter->attribute != time_attribute) return range;
+      return {TimeOfStored(filter->bounds.maybe_from, time_type),
+              TimeOfStored(filter->bounds.maybe_to, time_type)};
     case FilterKind::kInteger:
       break;
     default:
@@ -319,6 +327,11 @@ Verdict JudgeIntegersIn(const Filter *filter, int64_t min, int64_t max) {
     verdict = Verdict::kAll;
   }
   return filter->is_negated ? Opposite(verdict) : verdict;
+}
+
+Verdict JudgeMonotone(const MonotoneBounds &bounds, int64_t min, int64_t max) {
+  if (max < bounds.maybe_from || min > bounds.maybe_to) return Verdict::kNone;
+  return min >= bounds.pass_from && max <= bounds.pass_to ? Verdict::kAll : Verdict::kSome;
 }
 
 Verdict JudgeRealsIn(const Filter *filter, double min, double max) {
@@ -401,6 +414,9 @@ Verdict JudgeLeaf(const Filter *filter, const ValueRange &range) {
       break;
     case FilterKind::kReal:
       verdict = JudgeReals(range.min_real, range.max_real, filter->comparison_now, filter->real);
+      break;
+    case FilterKind::kMonotone:
+      verdict = JudgeMonotone(filter->bounds, range.min_integer, range.max_integer);
       break;
     case FilterKind::kIntegersIn:
       verdict = JudgeIntegersIn(filter, range.min_integer, range.max_integer);
@@ -535,7 +551,7 @@ VectorFilters *MakeVectorFilters(List *clauses, Index rel, Relation relation, Pl
   filters->parent = parent;
   filters->expression_context = CreateExprContext(parent->state);
   filters->filters = NewArray<Filter *>(list_length(clauses));
-  FilterBuilder builder = {rel, RelationGetDescr(relation), nullptr, false};
+  FilterBuilder builder = {rel, RelationGetDescr(relation), nullptr, false, false};
   ListCell *cell;
   foreach (cell, clauses) {
     Filter *filter = BuildFilter(&builder, static_cast<Node *>(lfirst(cell)), false);
@@ -545,7 +561,9 @@ VectorFilters *MakeVectorFilters(List *clauses, Index rel, Relation relation, Pl
       filters->attributes = bms_add_member(filters->attributes, leaf->attribute);
       if (leaf->constant != nullptr && !IsA(leaf->constant, Const))
         leaf->constant_state = ExecInitExpr(leaf->constant, parent);
-      if (leaf->kind == FilterKind::kExpression)
+      if (leaf->monotone != nullptr)
+        leaf->search = MakeMonotoneSearch(*leaf->monotone, builder.descriptor, parent);
+      if (leaf->expression != nullptr)
         leaf->predicate = ExecInitQual(list_make1(leaf->expression), parent);
     });
   }
@@ -555,9 +573,12 @@ VectorFilters *MakeVectorFilters(List *clauses, Index rel, Relation relation, Pl
     ExecStoreAllNullTuple(filters->slot);
     filters->expression_context->ecxt_scantuple = filters->slot;
   }
-  // Stable: functions see rows in the order of the clauses, which is that of their security levels.
+  // Stable: functions see rows in the order of the clauses, which is that of their security levels,
+  // whatever else is in their clause.
   std::stable_sort(filters->filters, filters->filters + filters->count,
-                   [](const Filter *a, const Filter *b) { return a->cost < b->cost; });
+                   [](const Filter *a, const Filter *b) {
+                     return Min(a->cost, kExpressionCost) < Min(b->cost, kExpressionCost);
+                   });
   return filters;
 }
 

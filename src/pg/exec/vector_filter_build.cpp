@@ -35,6 +35,7 @@ constexpr const char *kReasonMutable = "functions that are not immutable";
 constexpr const char *kReasonSubquery = "subquery";
 constexpr const char *kReasonWholeRow = "whole row or system column";
 constexpr const char *kReasonNumeric = "numeric compares by its own functions";
+constexpr const char *kReasonOverflow = "a clause before it may keep it from overflow";
 constexpr const char *kReasonSecurity = "a security policy comes first";
 
 Filter *MakeFilter(FilterKind kind) {
@@ -259,6 +260,25 @@ Filter *BuildComparison(FilterBuilder *builder, const OpExpr *clause, bool is_ne
   return filter;
 }
 
+/// Comparison of an expression that rises with a column, or of a column with a constant of another
+/// type.
+Filter *BuildMonotone(FilterBuilder *builder, OpExpr *clause, bool is_negated) {
+  MonotoneComparison comparison;
+  if (!FindMonotoneComparison(clause, builder->rel, is_negated, &comparison) ||
+      !IsConstant(builder, reinterpret_cast<Node *>(comparison.constant)))
+    return nullptr;
+  Filter *filter = MakeLeaf(builder, FilterKind::kMonotone, comparison.monotone.column);
+  if (!IsInteger(filter->type.type)) return nullptr;
+  filter->monotone = static_cast<MonotoneComparison *>(palloc(sizeof(MonotoneComparison)));
+  *filter->monotone = comparison;
+  filter->expression = is_negated ? makeBoolExpr(NOT_EXPR, list_make1(clause), -1)
+                                  : reinterpret_cast<Expr *>(clause);
+  filter->cost = kExpressionCost;
+  builder->uses_expression = true;
+  builder->may_fail = builder->may_fail || comparison.monotone.may_fail;
+  return filter;
+}
+
 /// column = ANY (array) and column <> ALL (array).
 Filter *BuildIn(FilterBuilder *builder, const ScalarArrayOpExpr *clause, bool is_negated) {
   Node *left = static_cast<Node *>(linitial(clause->args));
@@ -402,7 +422,7 @@ Filter *BuildExpression(FilterBuilder *builder, Node *clause, bool is_negated) {
   }
   filter->expression = is_negated ? makeBoolExpr(NOT_EXPR, list_make1(clause), -1)
                                   : reinterpret_cast<Expr *>(clause);
-  filter->cost = 100;
+  filter->cost = kExpressionCost;
   builder->uses_expression = true;
   return filter;
 }
@@ -432,6 +452,8 @@ Filter *BuildFilter(FilterBuilder *builder, Node *clause, bool is_negated) {
   switch (nodeTag(clause)) {
     case T_OpExpr:
       filter = BuildComparison(builder, reinterpret_cast<OpExpr *>(clause), is_negated);
+      if (filter == nullptr)
+        filter = BuildMonotone(builder, reinterpret_cast<OpExpr *>(clause), is_negated);
       break;
     case T_DistinctExpr:
       filter = BuildComparison(builder, reinterpret_cast<DistinctExpr *>(clause), false);
@@ -477,7 +499,7 @@ void SplitQuals(PlannerInfo *root, Index rel, List *quals, List **vectors, List 
   if (root->qual_security_level > 0)
     quals = OrderByLevel(quals, static_cast<int>(root->qual_security_level));
   Relation relation = table_open(planner_rt_fetch(rel, root)->relid, NoLock);
-  FilterBuilder builder = {rel, RelationGetDescr(relation), nullptr, false};
+  FilterBuilder builder = {rel, RelationGetDescr(relation), nullptr, false, false};
   int least_left_level = INT_MAX;
   ListCell *cell;
   foreach (cell, quals) {
@@ -490,7 +512,7 @@ void SplitQuals(PlannerInfo *root, Index rel, List *quals, List **vectors, List 
       is_leakproof = root->qual_security_level == 0 || info->leakproof;
       clause = reinterpret_cast<Node *>(info->clause);
     }
-    builder.uses_expression = false;
+    builder.uses_expression = builder.may_fail = false;
     builder.reason = kReasonOther;
     const Filter *filter = BuildFilter(&builder, clause, false);
     // Vectors come before what is left: a function must not see rows that a policy of a lower
@@ -498,6 +520,11 @@ void SplitQuals(PlannerInfo *root, Index rel, List *quals, List **vectors, List 
     if (filter != nullptr && builder.uses_expression && !is_leakproof && least_left_level < level) {
       filter = nullptr;
       builder.reason = kReasonSecurity;
+    }
+    // abs(x) < 1000000 AND x * 1000 > 5: nothing overflows in that order.
+    if (filter != nullptr && builder.may_fail && *left != NIL) {
+      filter = nullptr;
+      builder.reason = kReasonOverflow;
     }
     if (filter != nullptr) {
       *vectors = lappend(*vectors, clause);

@@ -157,6 +157,35 @@ void SelectByExpression(VectorFilters *filters, Filter *filter, BatchScan *scan,
   selection->AndNot(failed);
 }
 
+bool EvaluateInteger(VectorFilters *filters, const Filter *filter, int64_t value) {
+  const int at = filter->attribute - 1;
+  filters->slot->tts_values[at] = IntegerToDatum(value, filter->type);
+  filters->slot->tts_isnull[at] = false;
+  const bool passes = ExecQual(filter->predicate, filters->expression_context);
+  filters->slot->tts_isnull[at] = true;
+  ResetExprContext(filters->expression_context);
+  return passes;
+}
+
+/// Values that the bounds do not decide are asked, and may be an error.
+void SelectByBounds(VectorFilters *filters, const Filter *filter, const Vector &vector,
+                    Selection *selection) {
+  const MonotoneBounds &bounds = filter->bounds;
+  Selection out;
+  FilterIntegerRange(vector, bounds.maybe_from, bounds.maybe_to, out);
+  selection->And(out);
+  if (bounds.pass_from <= bounds.maybe_from && bounds.pass_to >= bounds.maybe_to) return;
+  Selection asked = *selection;
+  FilterIntegerRange(vector, bounds.pass_from, bounds.pass_to, out);
+  asked.AndNot(out);
+  Selection failed;
+  failed.Clear();
+  asked.ForEach([&](uint32_t row) {
+    if (!EvaluateInteger(filters, filter, vector.integers[row])) failed.Select(row);
+  });
+  selection->AndNot(failed);
+}
+
 // ---- Trees ----
 
 void SelectNumbers(const Filter *filter, const Vector &vector, Selection *selection) {
@@ -230,6 +259,9 @@ bool Select(VectorFilters *filters, Filter *filter, BatchScan *scan, Selection *
     }
     case FilterKind::kExpression:
       SelectByExpression(filters, filter, scan, selection);
+      return true;
+    case FilterKind::kMonotone:
+      SelectByBounds(filters, filter, *BatchColumn(scan, filter->attribute), selection);
       return true;
     case FilterKind::kBytes:
     case FilterKind::kBytesIn:

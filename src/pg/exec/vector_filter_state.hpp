@@ -8,6 +8,7 @@
 #include "tsext/filter.hpp"
 
 #include "pg/base/datum.hpp"
+#include "pg/exec/monotone_bounds.hpp"
 #include "pg/exec/vector_filter.hpp"
 
 extern "C" {
@@ -31,6 +32,7 @@ enum class FilterKind : uint8_t {
   kNull,
   kNotNull,
   kExpression,  ///< any expression over one column, evaluated once a dictionary value
+  kMonotone,    ///< an expression that rises with the column, comparison constant
   kAlways,
   kNever
 };
@@ -71,9 +73,14 @@ struct Filter {
   ByteView *byte_values;
   int value_count;
 
-  // kExpression.
+  // kExpression; kMonotone, where the bounds do not decide.
   Expr *expression;
   ExprState *predicate;
+
+  // kMonotone.
+  MonotoneComparison *monotone;
+  MonotoneSearch *search;
+  MonotoneBounds bounds;
 
   Verdict segment_verdict, vector_verdict;
   uint32_t all_begin, all_end;  // vectors of the segment whose rows pass, all of them
@@ -93,7 +100,7 @@ struct VectorFilters {
   MemoryContext constants;  // their values
   PlanState *parent;
   ExprContext *expression_context;
-  TupleTableSlot *slot;  // kExpression: holds one column of one row
+  TupleTableSlot *slot;  // kExpression, kMonotone: holds one column of one row
   Filter **filters;      // implicit AND, in the order they are tried
   int count;
   Bitmapset *attributes;
@@ -106,8 +113,12 @@ struct FilterBuilder {
   Index rel;
   TupleDesc descriptor;
   const char *reason;    ///< why the last clause could not be built
-  bool uses_expression;  ///< a kExpression was built: functions see values of rows
+  bool uses_expression;  ///< one was built whose functions see values of rows
+  bool may_fail;         ///< one was built that may be an error for ordinary values
 };
+
+/// Of filters whose functions see values of rows: they come after all others, in their order.
+inline constexpr int kExpressionCost = 100;
 
 /// Builds a clause; nullptr and builder->reason when vectors cannot answer it.
 Filter *BuildFilter(FilterBuilder *builder, Node *clause, bool is_negated);

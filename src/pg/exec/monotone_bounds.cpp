@@ -1,0 +1,516 @@
+#include "pg/exec/monotone_bounds.hpp"
+
+#include <algorithm>
+
+#include "pg/base/boundary.hpp"
+#include "pg/base/datum.hpp"
+
+extern "C" {
+#include "access/nbtree.h"
+#include "access/stratnum.h"
+#include "catalog/pg_type_d.h"
+#include "datatype/timestamp.h"
+#include "executor/executor.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "utils/date.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+}
+
+namespace tsext::pg {
+
+namespace {
+
+// ---- Which clauses ----
+
+/// Whether there is more to evaluate in an expression than the functions that rise: beside the
+/// column may be constants and parameters. An error of other functions could not be caught.
+bool CallsOthers(Node *node, void *) {
+  if (node == nullptr || IsA(node, Var) || IsA(node, Const) || IsA(node, Param)) return false;
+  if ((IsA(node, FuncExpr) || IsA(node, OpExpr)) && !contain_var_clause(node)) return true;
+  if (!IsA(node, FuncExpr) && !IsA(node, OpExpr) && !IsA(node, RelabelType) && !IsA(node, List))
+    return true;
+  return expression_tree_walker(
+      node, reinterpret_cast<bool (*)()>(reinterpret_cast<void *>(CallsOthers)), nullptr);
+}
+
+bool IsRising(Node *node, Index rel, Monotone *monotone) {
+  int varno;
+  if (!bms_get_singleton_member(pull_varnos(nullptr, node), &varno) ||
+      varno != static_cast<int>(rel) || CallsOthers(node, nullptr))
+    return false;
+  auto *expression = reinterpret_cast<Expr *>(node);
+  return IsMonotone(expression, monotone) || IsMonotoneColumn(expression, monotone);
+}
+
+bool ComparisonOf(int strategy, Comparison *comparison) {
+  switch (strategy) {
+    case BTLessStrategyNumber:
+      *comparison = Comparison::kLess;
+      return true;
+    case BTLessEqualStrategyNumber:
+      *comparison = Comparison::kLessEqual;
+      return true;
+    case BTEqualStrategyNumber:
+      *comparison = Comparison::kEqual;
+      return true;
+    case BTGreaterEqualStrategyNumber:
+      *comparison = Comparison::kGreaterEqual;
+      return true;
+    case BTGreaterStrategyNumber:
+      *comparison = Comparison::kGreater;
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// False for what has no negation of one range.
+bool Negate(Comparison *comparison) {
+  switch (*comparison) {
+    case Comparison::kLess:
+      *comparison = Comparison::kGreaterEqual;
+      return true;
+    case Comparison::kLessEqual:
+      *comparison = Comparison::kGreater;
+      return true;
+    case Comparison::kGreater:
+      *comparison = Comparison::kLessEqual;
+      return true;
+    case Comparison::kGreaterEqual:
+      *comparison = Comparison::kLess;
+      return true;
+    default:
+      return false;
+  }
+}
+
+// ---- Values of the column ----
+
+struct Range {
+  int64_t from, to;
+};
+
+/// The finite values of a column to look for bounds in. Not the least ones of those types whose
+/// buckets begin before the first value; never the ends of int64.
+Range FiniteValues(Oid type) {
+  switch (type) {
+    case INT2OID:
+      return {PG_INT16_MIN, PG_INT16_MAX};
+    case INT4OID:
+      return {PG_INT32_MIN, PG_INT32_MAX};
+    case INT8OID:
+      return {PG_INT64_MIN + 1, PG_INT64_MAX - 1};
+    case DATEOID:
+      return {(DATETIME_MIN_JULIAN - POSTGRES_EPOCH_JDATE) / 2,
+              DATE_END_JULIAN - POSTGRES_EPOCH_JDATE - 1};
+    default:
+      return {MIN_TIMESTAMP / 2, END_TIMESTAMP - 1};
+  }
+}
+
+int64_t IntegerOf(Datum value, Oid type) {
+  switch (type) {
+    case INT2OID:
+      return DatumGetInt16(value);
+    case INT4OID:
+    case DATEOID:
+      return DatumGetInt32(value);
+    default:
+      return DatumGetInt64(value);
+  }
+}
+
+int64_t SaturatedSum(int64_t a, int64_t b) {
+  int64_t sum;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return b > 0 ? PG_INT64_MAX : PG_INT64_MIN;
+}
+
+// ---- Time zones ----
+
+/// More than any clock is ever put back (a day, where the date line was moved), and as much again
+/// for a result that is turned back into an instant by the same clock: of two times that far apart
+/// the later one never has the lesser result.
+constexpr int64_t kZoneSlackDays = 2;
+/// Offsets from UTC are less than that in all zones that have a name.
+constexpr long kGreatestOffset = 16 * SECS_PER_HOUR;
+
+enum class Clocks : uint8_t { kSteady, kShifting, kUnknown };
+
+Clocks ClocksOf(const List *zones) {
+  constexpr int64_t kEpochSeconds =
+      (int64_t{POSTGRES_EPOCH_JDATE} - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+  Clocks clocks = Clocks::kSteady;
+  ListCell *cell;
+  foreach (cell, zones) {
+    const pg_time_t start = MIN_TIMESTAMP / USECS_PER_SEC + kEpochSeconds;
+    long before;
+    long after;
+    int is_dst_before;
+    int is_dst_after;
+    pg_time_t boundary;
+    const int found = pg_next_dst_boundary(&start, &before, &is_dst_before, &boundary, &after,
+                                           &is_dst_after, static_cast<pg_tz *>(lfirst(cell)));
+    if (found == 0) continue;
+    if (found < 0 || std::max({before, -before, after, -after}) > kGreatestOffset)
+      return Clocks::kUnknown;
+    clocks = Clocks::kShifting;
+  }
+  return clocks;
+}
+
+}  // namespace
+
+bool FindMonotoneComparison(const OpExpr *clause, Index rel, bool is_negated,
+                            MonotoneComparison *found) {
+  if (list_length(clause->args) != 2) return false;
+  auto *left = static_cast<Node *>(linitial(clause->args));
+  auto *right = static_cast<Node *>(lsecond(clause->args));
+  Oid operator_id = clause->opno;
+  if (!IsRising(left, rel, &found->monotone)) {
+    std::swap(left, right);
+    operator_id = get_commutator(operator_id);
+    if (!OidIsValid(operator_id) || !IsRising(left, rel, &found->monotone)) return false;
+  }
+  Oid left_type;
+  op_input_types(operator_id, &left_type, &found->constant_type);
+  const Oid family = lookup_type_cache(left_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+  if (!OidIsValid(family) ||
+      !ComparisonOf(get_op_opfamily_strategy(operator_id, family), &found->comparison) ||
+      (is_negated && !Negate(&found->comparison)))
+    return false;
+  found->order_function = get_opfamily_proc(family, left_type, found->constant_type, BTORDER_PROC);
+  if (!OidIsValid(found->order_function)) return false;
+  found->expression = reinterpret_cast<Expr *>(left);
+  found->constant = reinterpret_cast<Expr *>(right);
+  found->reads_zone =
+      found->constant_type == TIMESTAMPTZOID && (left_type == DATEOID || left_type == TIMESTAMPOID);
+  return true;
+}
+
+struct MonotoneSearch {
+  MonotoneComparison comparison;
+  DatumClass column_class;
+  ExprState *expression;
+  ExprState *constant;
+  List *parameters;  // ExprState *: of `expression`, computed before it
+  FmgrInfo order;
+  Oid result_type;
+  bool constant_by_value;
+  int16_t constant_length;
+  // Of the current search.
+  ExprContext *context;
+  TupleTableSlot *slot;
+  Datum value;   // of the constant
+  bool is_over;  // an error where there should be none: nothing is known
+};
+
+namespace {
+
+/// Collects the Params of an expression.
+bool FindParams(Node *node, void *list) {
+  if (node == nullptr) return false;
+  if (IsA(node, Param)) *static_cast<List **>(list) = lappend(*static_cast<List **>(list), node);
+  return expression_tree_walker(
+      node, reinterpret_cast<bool (*)()>(reinterpret_cast<void *>(FindParams)), list);
+}
+
+enum class Outcome : uint8_t { kError, kNull, kValue };
+
+struct Result {
+  Outcome outcome;
+  int order;        // against the constant
+  int64_t integer;  // when the result's type is the column's
+};
+
+Result Compute(MonotoneSearch *search, int64_t value) {
+  const int at = search->comparison.monotone.column - 1;
+  search->slot->tts_values[at] = IntegerToDatum(value, search->column_class);
+  search->slot->tts_isnull[at] = false;
+  bool is_null;
+  const Datum result = ExecEvalExprSwitchContext(search->expression, search->context, &is_null);
+  if (is_null) return {Outcome::kNull, 0, 0};
+  MemoryContext old = MemoryContextSwitchTo(search->context->ecxt_per_tuple_memory);
+  const int order =
+      DatumGetInt32(FunctionCall2Coll(&search->order, InvalidOid, result, search->value));
+  MemoryContextSwitchTo(old);
+  const bool is_integer = search->result_type == search->comparison.monotone.column_type;
+  return {Outcome::kValue, order, is_integer ? IntegerOf(result, search->result_type) : 0};
+}
+
+/// The expression of one value of the column. Only arithmetic is done below, by functions that
+/// hold nothing but memory: their errors need no subtransaction.
+Result At(MonotoneSearch *search, int64_t value) {
+  Result result = {Outcome::kError, 0, 0};
+  try {
+    result = Guard([&] { return Compute(search, value); });
+  } catch (const PgError &error) {
+    if (ERRCODE_TO_CATEGORY(error.data->sqlerrcode) != ERRCODE_DATA_EXCEPTION) throw;
+    FreeErrorData(error.data);
+  }
+  search->slot->tts_isnull[search->comparison.monotone.column - 1] = true;
+  ResetExprContext(search->context);
+  return result;
+}
+
+/// The value nearest to `end`, by halves of the way from 0, for which the expression is no error.
+int64_t FindEnd(MonotoneSearch *search, int64_t end) {
+  while (end != 0 && At(search, end).outcome != Outcome::kValue) end /= 2;
+  return end;
+}
+
+/// The first value of [low, high] whose result is at least `order` against the constant; high + 1
+/// when there is none.
+int64_t FindFirst(MonotoneSearch *search, Range range, int order) {
+  const auto reaches = [&](int64_t value) {
+    const Result result = At(search, value);
+    search->is_over = search->is_over || result.outcome != Outcome::kValue;
+    return result.order >= order;
+  };
+  int64_t below = range.from - 1;
+  int64_t above = range.to + 1;
+  // With buckets it is the constant, or where the bucket behind the constant's begins.
+  const Oid type = search->comparison.monotone.column_type;
+  if (search->result_type == type && search->comparison.constant_type == type) {
+    int64_t guess = IntegerOf(search->value, type);
+    if (guess >= range.from && guess <= range.to) {
+      const Result result = At(search, guess);
+      if (result.order < order)
+        guess = SaturatedSum(result.integer, search->comparison.monotone.width);
+      if (guess > range.from && guess <= range.to) {
+        if (!reaches(guess))
+          below = guess;
+        else if (!reaches(guess - 1))
+          return guess;
+        else
+          above = guess - 1;
+      }
+    }
+  }
+  while (static_cast<uint64_t>(above) - static_cast<uint64_t>(below) > 1) {
+    const auto half =
+        static_cast<int64_t>((static_cast<uint64_t>(above) - static_cast<uint64_t>(below)) / 2);
+    const int64_t middle = below + half;
+    if (reaches(middle))
+      above = middle;
+    else
+      below = middle;
+  }
+  return above;
+}
+
+/// Where a comparison begins to hold: not up to false_to, from true_from on.
+struct Edge {
+  bool has_false, has_true;
+  int64_t false_to, true_from;
+};
+
+/// Far enough from all changes of the clocks the expression rises, and the edge is sharp.
+bool IsNearChange(List *zones, int64_t time, int64_t slack, Oid type) {
+  const int64_t unit = type == DATEOID ? USECS_PER_DAY : 1;
+  int64_t from;
+  int64_t to;
+  if (__builtin_mul_overflow(time - slack, unit, &from) ||
+      __builtin_mul_overflow(time + slack, unit, &to))
+    return true;
+  ZoneEra era = {zones, 1, 0};
+  FindZoneEra(&era, from);
+  return era.to < to;
+}
+
+Edge FindEdge(MonotoneSearch *search, Range range, int order, List *zones, int64_t slack) {
+  const int64_t first = FindFirst(search, range, order);
+  if (slack > 0 && !IsNearChange(zones, first, slack, search->comparison.monotone.column_type))
+    slack = 0;
+  return {first > range.from, first <= range.to, SaturatedSum(first - 1, -slack),
+          SaturatedSum(first, slack)};
+}
+
+void PassFrom(const Edge &edge, MonotoneBounds *bounds) {
+  if (edge.has_false) bounds->maybe_from = SaturatedSum(edge.false_to, 1);
+  bounds->pass_from = edge.has_true ? std::max(bounds->pass_from, edge.true_from) : PG_INT64_MAX;
+}
+
+void PassBefore(const Edge &edge, MonotoneBounds *bounds) {
+  if (edge.has_true) bounds->maybe_to = SaturatedSum(edge.true_from, -1);
+  bounds->pass_to = edge.has_false ? std::min(bounds->pass_to, edge.false_to) : PG_INT64_MIN;
+}
+
+/// Every value is to be asked.
+constexpr MonotoneBounds kUnknownBounds = {PG_INT64_MIN, PG_INT64_MAX, PG_INT64_MAX, PG_INT64_MIN};
+
+/// False when the constant is NULL.
+bool ComputeConstants(MonotoneSearch *search) {
+  ListCell *cell;
+  bool is_null;
+  foreach (cell, search->parameters)
+    ExecEvalExprSwitchContext(static_cast<ExprState *>(lfirst(cell)), search->context, &is_null);
+  const Datum value = ExecEvalExprSwitchContext(search->constant, search->context, &is_null);
+  if (is_null) return false;
+  search->value = datumCopy(value, search->constant_by_value, search->constant_length);
+  ResetExprContext(search->context);
+  return true;
+}
+
+}  // namespace
+
+MonotoneSearch *MakeMonotoneSearch(const MonotoneComparison &comparison, TupleDesc descriptor,
+                                   PlanState *parent) {
+  auto *search = static_cast<MonotoneSearch *>(palloc0(sizeof(MonotoneSearch)));
+  search->comparison = comparison;
+  search->column_class = ClassOf(TupleDescAttr(descriptor, comparison.monotone.column - 1));
+  search->expression = ExecInitExpr(comparison.expression, parent);
+  search->constant = ExecInitExpr(comparison.constant, parent);
+  List *parameters = NIL;
+  FindParams(reinterpret_cast<Node *>(comparison.expression), &parameters);
+  ListCell *cell;
+  foreach (cell, parameters)
+    search->parameters =
+        lappend(search->parameters, ExecInitExpr(static_cast<Expr *>(lfirst(cell)), parent));
+  fmgr_info(comparison.order_function, &search->order);
+  search->result_type = getBaseType(exprType(reinterpret_cast<Node *>(comparison.expression)));
+  get_typlenbyval(comparison.constant_type, &search->constant_length, &search->constant_by_value);
+  return search;
+}
+
+bool FindMonotoneBounds(MonotoneSearch *search, ExprContext *context, TupleTableSlot *slot,
+                        MonotoneBounds *bounds) {
+  *bounds = kUnknownBounds;
+  search->context = context;
+  search->slot = slot;
+  search->is_over = false;
+  if (!ComputeConstants(search)) return false;
+  const Result middle = At(search, 0);
+  if (middle.outcome == Outcome::kNull) return false;
+  if (middle.outcome == Outcome::kError) return true;  // a width that is none, for instance
+
+  const Monotone &monotone = search->comparison.monotone;
+  List *zones = list_copy(monotone.zones);
+  if (search->comparison.reads_zone) zones = lappend(zones, session_timezone);
+  const Clocks clocks = ClocksOf(zones);
+  if (clocks == Clocks::kUnknown) return true;
+  int64_t slack = 0;
+  if (clocks == Clocks::kShifting)
+    slack = kZoneSlackDays * (monotone.column_type == DATEOID ? 1 : USECS_PER_DAY);
+
+  const Range finite = FiniteValues(monotone.column_type);
+  const Range range = {FindEnd(search, finite.from), FindEnd(search, finite.to)};
+  const auto edge = [&](int order) { return FindEdge(search, range, order, zones, slack); };
+  bounds->pass_from = range.from;
+  bounds->pass_to = range.to;
+  switch (search->comparison.comparison) {
+    case Comparison::kLess:
+      PassBefore(edge(0), bounds);
+      break;
+    case Comparison::kLessEqual:
+      PassBefore(edge(1), bounds);
+      break;
+    case Comparison::kGreaterEqual:
+      PassFrom(edge(0), bounds);
+      break;
+    case Comparison::kGreater:
+      PassFrom(edge(1), bounds);
+      break;
+    default:
+      PassFrom(edge(0), bounds);
+      PassBefore(edge(1), bounds);
+  }
+  if (search->is_over) *bounds = kUnknownBounds;
+  return bounds->maybe_from <= bounds->maybe_to;
+}
+
+// ---- Estimates ----
+
+namespace {
+
+Expr *CompareColumn(const Var *column, Oid type, int strategy, const DatumClass &type_class,
+                    int64_t value) {
+  const Oid family = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+  const Oid operator_id = get_opfamily_member(family, type, type, static_cast<int16>(strategy));
+  int16 length;
+  bool by_value;
+  get_typlenbyval(type, &length, &by_value);
+  return make_opclause(
+      operator_id, BOOLOID, false, static_cast<Expr *>(copyObjectImpl(column)),
+      reinterpret_cast<Expr *>(makeConst(type, -1, InvalidOid, length,
+                                         IntegerToDatum(value, type_class), false, by_value)),
+      InvalidOid, InvalidOid);
+}
+
+/// The same in comparisons of the column, for an estimate; NIL when there is none to make.
+List *CompareBounds(const MonotoneComparison &comparison, const MonotoneBounds &bounds,
+                    TupleDesc descriptor) {
+  const auto *column = static_cast<const Var *>(
+      linitial(pull_var_clause(reinterpret_cast<Node *>(comparison.expression), 0)));
+  const Oid type = comparison.monotone.column_type;
+  const DatumClass type_class = ClassOf(TupleDescAttr(descriptor, column->varattno - 1));
+  const Range finite = FiniteValues(type);
+  const int64_t from = bounds.maybe_from;
+  const int64_t to = bounds.maybe_to;
+  const auto compare = [&](int strategy, int64_t value) {
+    return CompareColumn(column, type, strategy, type_class, value);
+  };
+  if (from == to) return list_make1(compare(BTEqualStrategyNumber, from));
+  List *found = NIL;
+  if (from >= finite.from && from <= finite.to)
+    found = lappend(found, compare(BTGreaterEqualStrategyNumber, from));
+  if (to >= finite.from && to <= finite.to)
+    found = lappend(found, compare(BTLessEqualStrategyNumber, to));
+  return found;
+}
+
+/// The selectivity of a clause; negative when nothing is known.
+Selectivity Estimate(PlannerInfo *root, const RelOptInfo *rel, Node *clause, TupleDesc descriptor) {
+  MonotoneComparison comparison;
+  auto *folded = reinterpret_cast<OpExpr *>(estimate_expression_value(root, clause));
+  if (!IsA(folded, OpExpr) || !FindMonotoneComparison(folded, rel->relid, false, &comparison) ||
+      IsA(comparison.expression, Var) || !IsA(comparison.constant, Const))
+    return -1;
+  List *parameters = NIL;
+  FindParams(reinterpret_cast<Node *>(comparison.expression), &parameters);
+  if (parameters != NIL) return -1;
+
+  EState *estate = CreateExecutorState();
+  MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+  ExprContext *context = CreateExprContext(estate);
+  TupleTableSlot *slot = MakeSingleTupleTableSlot(descriptor, &TTSOpsVirtual);
+  ExecStoreAllNullTuple(slot);
+  context->ecxt_scantuple = slot;
+  MonotoneBounds bounds;
+  const bool may_pass = FindMonotoneBounds(MakeMonotoneSearch(comparison, descriptor, nullptr),
+                                           context, slot, &bounds);
+  MemoryContextSwitchTo(old);
+  List *clauses = may_pass ? CompareBounds(comparison, bounds, descriptor) : NIL;
+  ExecDropSingleTupleTableSlot(slot);
+  FreeExecutorState(estate);
+  if (!may_pass) return 0;
+  if (clauses == NIL) return -1;
+  return clauselist_selectivity(root, clauses, static_cast<int>(rel->relid), JOIN_INNER, nullptr);
+}
+
+}  // namespace
+
+void EstimateMonotoneClauses(PlannerInfo *root, RelOptInfo *rel, Relation relation) {
+  bool any = false;
+  ListCell *cell;
+  foreach (cell, rel->baserestrictinfo) {
+    auto *info = lfirst_node(RestrictInfo, cell);
+    if (!IsA(info->clause, OpExpr) || info->pseudoconstant) continue;
+    const Selectivity selectivity =
+        Estimate(root, rel, reinterpret_cast<Node *>(info->clause), RelationGetDescr(relation));
+    if (selectivity < 0) continue;
+    // Where clause_selectivity() keeps what it found out.
+    info->norm_selec = info->outer_selec = selectivity;
+    any = true;
+  }
+  if (any) set_baserel_size_estimates(root, rel);
+}
+
+}  // namespace tsext::pg
