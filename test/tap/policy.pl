@@ -1,0 +1,118 @@
+# Policies: a server killed anywhere in a retention run loses nothing and the next run completes; a dump keeps policies and the
+# functions that tell integer time.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('policy');
+$node->init;
+$node->append_conf('postgresql.conf', "tsext.compact_background = off\nrestart_after_crash = on\nlog_min_messages = info");
+$node->start;
+
+$node->safe_psql(
+	'postgres', q{
+	CREATE EXTENSION tsext;
+	CREATE SCHEMA app;
+	CREATE FUNCTION app.ticks() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 10000::bigint';
+	CREATE TABLE app.numbers (time bigint NOT NULL, v int) USING tsext WITH (tsext.time_column = time, tsext.chunk_interval = 100);
+	CREATE TABLE twin (LIKE app.numbers) USING heap;
+	INSERT INTO twin SELECT 10000 - g, g FROM generate_series(0, 4999) g;
+	INSERT INTO app.numbers TABLE twin;
+});
+$node->safe_psql('postgres', q{SELECT rows_moved FROM tsext.compact('app.numbers', older_than => 6000)});
+$node->safe_psql('postgres', q{SELECT set_integer_now_func('app.numbers', 'app.ticks')});
+my $job = $node->safe_psql('postgres', q{SELECT add_retention_policy('app.numbers', 3900, initial_start => '2100-01-01')});
+my $differences = q{SELECT count(*) FROM ((TABLE app.numbers EXCEPT ALL TABLE twin) UNION ALL (TABLE twin EXCEPT ALL TABLE app.numbers)) d};
+my $stored = q{SELECT count(*) FROM tsext.segment WHERE store = (SELECT reltoastrelid FROM pg_class WHERE oid = 'app.numbers'::regclass)};
+is($node->safe_psql('postgres', $differences), 0, 'the table has what its twin has');
+cmp_ok($node->safe_psql('postgres', $stored), '>', 5, 'some of it is cold');
+
+# Killed anywhere: as before. Each run would drop ten cold chunks and one hot.
+my $starts = 0;
+for my $point (qw(retention_after_refresh retention_after_aggregates drop_after_segments retention_after_drop)) {
+	my ($out, $err) = ('', '');
+	my $status = $node->psql('postgres', "SET tsext.stop_point = '$point:crash'; CALL run_job($job)", stdout => \$out, stderr => \$err);
+	isnt($status, 0, "$point: the server was killed");
+	like($err, qr/server closed the connection|connection to server was lost/, "$point: in the middle of the run");
+	$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+	is($node->safe_psql('postgres', $differences), 0, "$point: nothing is half done");
+}
+for my $point (qw(retention_after_aggregates drop_after_segments retention_after_drop)) {
+	my ($out, $err) = ('', '');
+	$node->psql('postgres', "SET tsext.stop_point = '$point:error'; CALL run_job($job)", stdout => \$out, stderr => \$err);
+	like($err, qr/$point/, "$point: an error");
+	is($node->safe_psql('postgres', $differences), 0, "$point: nothing is half done after an error");
+}
+$node->safe_psql('postgres', "CALL run_job($job)");
+$node->safe_psql('postgres', 'DELETE FROM twin WHERE time < 6100');
+is($node->safe_psql('postgres', $differences), 0, 'the next run completes');
+is($node->safe_psql('postgres', "SELECT outcome, rows FROM tsext.job_runs WHERE job_id = $job ORDER BY run_id DESC LIMIT 1"),
+	'succeeded|11', 'and tells what it dropped');
+
+# The file does not grow: space of dropped chunks is used again.
+my $size = sub { $node->safe_psql('postgres', q{VACUUM app.numbers; SELECT pg_total_relation_size('app.numbers')}) };
+my $fill = q{INSERT INTO app.numbers SELECT g, g FROM generate_series(5001, 6099) g};
+$node->safe_psql('postgres', $fill);
+$node->safe_psql('postgres', q{SELECT rows_moved FROM tsext.compact('app.numbers', older_than => 6100)});
+$node->safe_psql('postgres', "CALL run_job($job)");
+my $before = $size->();
+for (1 .. 5) {
+	$node->safe_psql('postgres', $fill);
+	$node->safe_psql('postgres', q{SELECT rows_moved FROM tsext.compact('app.numbers', older_than => 6100)});
+	$node->safe_psql('postgres', "CALL run_job($job)");
+	$node->safe_psql('postgres', 'VACUUM app.numbers');
+}
+cmp_ok($size->(), '<=', $before * 1.2, 'space is used again');
+
+# Dump and restore.
+$node->safe_psql(
+	'postgres', q{
+	ALTER FUNCTION app.ticks() RENAME TO "Ticks";
+	CREATE TABLE points (time timestamptz NOT NULL, v int) USING tsext WITH (tsext.chunk_interval = '1 day');
+	INSERT INTO points SELECT date_trunc('hour', now()) - g * interval '1 hour', g FROM generate_series(0, 239) g;
+	SELECT add_retention_policy('points', '4 days', initial_start => '2100-01-01', timezone => 'Europe/Berlin');
+	SELECT add_columnstore_policy('points', interval '2 days', initial_start => '2100-01-01');
+	-- what has no name any more is not dumped
+	CREATE FUNCTION app.gone() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 1::bigint';
+	CREATE TABLE app.left (time bigint) USING tsext WITH (tsext.time_column = time);
+	SELECT set_integer_now_func('app.left', 'app.gone');
+	DROP FUNCTION app.gone();
+	CREATE TABLE app.dropped (time bigint) USING tsext WITH (tsext.time_column = time);
+	SELECT set_integer_now_func('app.dropped', 'app."Ticks"');
+	DROP TABLE app.dropped;
+});
+my $policies = q{SELECT proc_name, relation, owner, schedule_interval, timezone, initial_start, config FROM tsext.jobs
+  WHERE proc_name LIKE 'policy%' ORDER BY 1, 2::text};
+my $expected = $node->safe_psql('postgres', $policies);
+is(scalar(split /\n/, $expected), 3, 'there are three policies');
+my $dump = $node->basedir . '/policy.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'pg_dump');
+like(slurp_file($dump), qr/COPY tsext\.integer_now[^\n]*\napp\.numbers\tapp\."Ticks"\(\)\n\\\./, 'by name, and only what is there');
+$node->safe_psql('postgres', 'CREATE DATABASE restored');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, 'restored' ], 'restored without an error');
+is($node->safe_psql('restored', $policies), $expected, 'policies come back');
+is($node->safe_psql('restored', 'SELECT relation, function FROM tsext.integer_now'), 'app.numbers|app."Ticks"()', 'and the function');
+is($node->safe_psql('restored', $differences), 0, 'and the rows');
+$node->safe_psql('restored', $fill);
+$node->safe_psql('restored', "CALL run_job($job)");
+is($node->safe_psql('restored', $differences), 0, 'the policy runs there');
+my $retention = $node->safe_psql('restored', q{SELECT job_id FROM tsext.jobs WHERE relation = 'points'::regclass AND proc_name = 'policy_retention'});
+$node->safe_psql('restored', "CALL run_job($retention)");
+is($node->safe_psql('restored', q{SELECT min(time) >= date_trunc('day', now() - interval '4 days', 'UTC') FROM points}), 't', 'the other, too');
+my $columnstore = $node->safe_psql('restored', q{SELECT job_id FROM tsext.jobs WHERE proc_name = 'policy_columnstore'});
+$node->safe_psql('restored', "CALL run_job($columnstore)");
+is($node->safe_psql('restored', q{SELECT DISTINCT level FROM tsext.segment WHERE store = (SELECT reltoastrelid FROM pg_class WHERE relname = 'points')}),
+	'2', 'and the columnstore policy');
+my ($out, $err) = ('', '');
+$node->psql('restored', q{SELECT add_retention_policy('app.left', 5)}, stdout => \$out, stderr => \$err);
+like($err, qr/nothing tells the current time of table "left"/, 'a table that lost its function says so');
+$node->psql('postgres', q{SELECT add_retention_policy('app.left', 5)}, stdout => \$out, stderr => \$err);
+like($err, qr/does not exist any more/, 'in the old database as well');
+# ids that were given out there are not given out again
+cmp_ok($node->safe_psql('restored', q{SELECT add_retention_policy('app.left', 5) FROM set_integer_now_func('app.left', 'app."Ticks"')}),
+	'>', $columnstore, 'new jobs get new ids');
+
+$node->stop;
+done_testing();
