@@ -242,6 +242,21 @@ SELECT materialization, first, last, rows FROM tsext.cagg_log ORDER BY materiali
 DELETE FROM tsext.cagg_log;
 DELETE FROM tsext.cagg;
 
+-- the time column stays what it is: a column that is added does not take its place, and it cannot be changed
+CREATE TABLE changed (time int8 NOT NULL, at timestamptz) USING tsext WITH (tsext.time_column = 'time');
+CREATE TABLE grown (time int8 NOT NULL) USING tsext;
+SELECT follow('c', 'changed', 100, 1000, 'int8'), follow('g', 'grown', 100, 1000, 'int8');
+SELECT tsext.set_options('changed', time_column => 'at');
+ALTER TABLE changed RESET (tsext.time_column);
+SECURITY LABEL FOR tsext ON TABLE changed IS NULL;
+SELECT tsext.set_options('changed', chunk_interval => 500);
+ALTER TABLE grown ADD COLUMN at timestamptz;
+INSERT INTO changed VALUES (10, '2024-01-01');
+INSERT INTO grown VALUES (20, '2024-01-01');
+SELECT materialization, first, last, rows FROM tsext.cagg_log ORDER BY materialization::text, first, last;
+DELETE FROM tsext.cagg_log;
+DELETE FROM tsext.cagg;
+
 -- INSERT ... ON CONFLICT
 CREATE TABLE keyed (time timestamptz PRIMARY KEY, v int) USING tsext;
 SELECT follow('k', 'keyed', 3600000000, us('2024-01-10'));
@@ -254,6 +269,6 @@ SELECT * FROM logged();
 
 DELETE FROM tsext.cagg;
 DELETE FROM tsext.cagg_threshold;
-DROP VIEW hourly, daily, once, sevenths, zoned, d, s, i8, i4, i2, k;
-DROP TABLE base, plain, dates, stamps, int8s, int4s, int2s, keyed, hourly_m, daily_m, once_m, sevenths_m, zoned_m, d_m, s_m, i8_m, i4_m, i2_m, k_m;
+DROP VIEW hourly, daily, once, sevenths, zoned, d, s, i8, i4, i2, k, c, g;
+DROP TABLE base, plain, dates, stamps, int8s, int4s, int2s, keyed, changed, grown, hourly_m, daily_m, once_m, sevenths_m, zoned_m, d_m, s_m, i8_m, i4_m, i2_m, k_m, c_m, g_m;
 DROP FUNCTION follow, us, time_of, logged, write, write_later;

@@ -23,6 +23,7 @@ extern "C" {
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -417,6 +418,24 @@ const ContinuousAggregate *CachedAggregatesOfBase(Oid base, int *count) {
   }
   *count = entry->count;
   return entry->aggregates;
+}
+
+bool HasAggregates(Oid base) {
+  int count;
+  (void)CachedAggregatesOfBase(base, &count);
+  return count > 0;
+}
+
+void RefuseOtherTime(Oid base) {
+  int count;
+  const ContinuousAggregate *aggregates = CachedAggregatesOfBase(base, &count);
+  if (count == 0) return;
+  const Oid view = aggregates[0].view;
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                  errmsg("cannot change the time column of table \"%s\"", get_rel_name(base)),
+                  errdetail("Continuous aggregate \"%s\" follows the changes of its rows by it.",
+                            get_rel_name(view)),
+                  errhint("Drop the continuous aggregate first.")));
 }
 
 int64_t ReadThreshold(Oid materialization, Snapshot snapshot) {

@@ -43,6 +43,11 @@ ContinuousAggregate *AggregateOfDirect(Oid direct);
 /// for the view before its commit holds the base): the writer then finds no threshold.
 const ContinuousAggregate *CachedAggregatesOfBase(Oid base, int *count);
 
+/// Whether a table has any.
+bool HasAggregates(Oid base);
+/// Raises 55000 when a table whose time column is about to change has any.
+void RefuseOtherTime(Oid base);
+
 /// The threshold as `snapshot` sees it (nullptr: latest); kTimeMinimum: nothing is materialised,
 /// and when the aggregate is gone.
 int64_t ReadThreshold(Oid materialization, Snapshot snapshot);

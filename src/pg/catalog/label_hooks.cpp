@@ -3,6 +3,7 @@
 // and tables that leave the access method.
 
 #include "pg/base/boundary.hpp"
+#include "pg/catalog/cagg.hpp"
 #include "pg/catalog/label.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
@@ -55,9 +56,11 @@ void CheckLabel(const ObjectAddress *object, const char *text) {
   Relation relation = table_open(object->objectId, NoLock);
   TableOptions after;
   ResolveLabel(label, RelationGetDescr(relation), &after);
-  if (GetTableOptions(relation)->time_attribute != after.time_attribute &&
-      HasSegments(relation->rd_rel->reltoastrelid, nullptr))
-    RefuseTimeColumn("change", RelationGetRelationName(relation));
+  if (GetTableOptions(relation)->time_attribute != after.time_attribute) {
+    RefuseOtherTime(object->objectId);
+    if (HasSegments(relation->rd_rel->reltoastrelid, nullptr))
+      RefuseTimeColumn("change", RelationGetRelationName(relation));
+  }
   table_close(relation, NoLock);
   CacheInvalidateRelcacheByRelid(object->objectId);
 }
@@ -124,13 +127,15 @@ bool ReplaceColumn(Label *label, const char *old_name, const char *new_name) {
   return ReplaceName(&label->order_by, old_name, new_name) || found;
 }
 
-/// Names the time column that segments were cut by, if it was found by default so far: columns that
-/// are added or changed must not take its place. True when the label was changed.
+/// Names the time column that segments were cut by or that continuous aggregates follow, if it was
+/// found by default so far: columns that are added or changed must not take its place. True when
+/// the label was changed.
 bool PinTimeColumn(Oid relation_id, Label *label) {
   if (label->time_column != nullptr) return false;
   // Still as before this command.
   Relation relation = table_open(relation_id, NoLock);
-  const bool pin = HasSegments(relation->rd_rel->reltoastrelid, nullptr);
+  const bool pin =
+      HasSegments(relation->rd_rel->reltoastrelid, nullptr) || HasAggregates(relation_id);
   if (pin) {
     const AttrNumber time = GetTableOptions(relation)->time_attribute;
     label->time_column =

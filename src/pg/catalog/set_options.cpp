@@ -1,6 +1,7 @@
 #include "pg/catalog/set_options.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/catalog/cagg.hpp"
 #include "pg/catalog/segment.hpp"
 
 extern "C" {
@@ -202,6 +203,7 @@ void ChangeOptions(Relation relation, const OptionChanges *changes) {
   CheckOptions(relation, label);
   TableOptions after;
   ResolveLabel(label, RelationGetDescr(relation), &after);
+  if (after.time_attribute != before.time_attribute) RefuseOtherTime(relation_id);
   const bool has_segments = HasSegments(relation->rd_rel->reltoastrelid, nullptr);
   if (has_segments && after.time_attribute != before.time_attribute)
     ereport(ERROR,

@@ -347,9 +347,7 @@ void AtTransactionEvent(XactEvent event, void *) {
 }  // namespace
 
 bool IsFollowed(Relation relation) {
-  int count;
-  (void)CachedAggregatesOfBase(RelationGetRelid(relation), &count);
-  return count > 0;
+  return HasAggregates(RelationGetRelid(relation));
 }
 
 void TouchTime(Relation relation, int64_t time, CommandId cid) {
