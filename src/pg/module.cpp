@@ -4,6 +4,7 @@
 #include "pg/base/settings.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/cagg/cagg.hpp"
+#include "pg/cagg/source_goes.hpp"
 #include "pg/catalog/cagg.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/exec/planner.hpp"
@@ -35,6 +36,7 @@ void _PG_init(void) {
     tsext::pg::InitVacuum();
     tsext::pg::InitBulk();
     tsext::pg::InitTouched();
+    tsext::pg::InitSourceGoes();
     tsext::pg::InitPlanner();
     tsext::pg::InitLauncher();
     tsext::pg::InitJobs();

@@ -8,6 +8,7 @@
 #include "pg/base/owner_rights.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/cagg/bucket.hpp"
+#include "pg/catalog/integer_now.hpp"
 #include "pg/catalog/options.hpp"
 
 extern "C" {
@@ -23,6 +24,7 @@ extern "C" {
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 }
 
@@ -200,6 +202,28 @@ void LockOutWriters(const ContinuousAggregate &aggregate) {
     ResetLatch(MyLatch);
     CHECK_FOR_INTERRUPTS();
   }
+}
+
+int64_t BucketOfNow(const ContinuousAggregate &aggregate, int64_t last) {
+  const TimestampTz now = GetCurrentTransactionStartTimestamp();
+  switch (aggregate.time_type) {
+    case TIMESTAMPTZOID:
+      return BucketStart(aggregate, now);
+    case TIMESTAMPOID:
+      return BucketStart(aggregate, DatumGetTimestamp(DirectFunctionCall1(
+                                        timestamptz_timestamp, TimestampTzGetDatum(now))));
+    case DATEOID:
+      return BucketStart(
+          aggregate,
+          TimeOfDatum(DirectFunctionCall1(timestamptz_date, TimestampTzGetDatum(now)), DATEOID));
+    default:
+      break;
+  }
+  if (!OidIsValid(IntegerNowFunction(aggregate.base))) return last;
+  Relation base = table_open(aggregate.base, AccessShareLock);
+  const int64_t start = BucketStart(aggregate, IntegerNow(base));
+  table_close(base, NoLock);
+  return start;
 }
 
 bool NewestTime(const ContinuousAggregate &aggregate, int64_t from, int64_t until,

@@ -28,6 +28,10 @@ void LockOutWriters(const ContinuousAggregate &aggregate);
 bool NewestTime(const ContinuousAggregate &aggregate, int64_t from, int64_t until,
                 Snapshot snapshot, int64_t *time);
 
+/// The start of the bucket that the clock is in: now(), for integers the table's integer_now
+/// function; `fallback` where there is none.
+int64_t BucketOfNow(const ContinuousAggregate &aggregate, int64_t fallback);
+
 /// Logs the buckets in [from, until) as to be computed; nothing when from >= until.
 void LogRange(const ContinuousAggregate &aggregate, int64_t from, int64_t until);
 

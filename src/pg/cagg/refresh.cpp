@@ -10,7 +10,6 @@
 #include "pg/cagg/bucket.hpp"
 #include "pg/cagg/compute.hpp"
 #include "pg/cagg/dirty.hpp"
-#include "pg/catalog/integer_now.hpp"
 #include "pg/catalog/options.hpp"
 
 extern "C" {
@@ -21,7 +20,6 @@ extern "C" {
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 }
 
 namespace tsext::pg {
@@ -29,29 +27,6 @@ namespace {
 
 // ---------------------------------------------------------------------------------------------
 // The first transaction
-
-/// The start of the bucket that the clock is in; `last` when the table has no clock.
-int64_t BucketOfNow(const ContinuousAggregate &aggregate, int64_t last) {
-  const TimestampTz now = GetCurrentTransactionStartTimestamp();
-  switch (aggregate.time_type) {
-    case TIMESTAMPTZOID:
-      return BucketStart(aggregate, now);
-    case TIMESTAMPOID:
-      return BucketStart(aggregate, DatumGetTimestamp(DirectFunctionCall1(
-                                        timestamptz_timestamp, TimestampTzGetDatum(now))));
-    case DATEOID:
-      return BucketStart(
-          aggregate,
-          TimeOfDatum(DirectFunctionCall1(timestamptz_date, TimestampTzGetDatum(now)), DATEOID));
-    default:
-      break;
-  }
-  if (!OidIsValid(IntegerNowFunction(aggregate.base))) return last;
-  Relation base = table_open(aggregate.base, AccessShareLock);
-  const int64_t start = BucketStart(aggregate, IntegerNow(base));
-  table_close(base, NoLock);
-  return start;
-}
 
 /// Where the threshold should be for a window, not below `now`: the end of the newest row's bucket,
 /// when the window is open no further than the clock.
@@ -125,18 +100,21 @@ int64_t RefreshWindow(const ContinuousAggregate &aggregate, TimeRange window) {
 
 }  // namespace
 
-ContinuousAggregate *OwnAggregate(Oid view) {
+ContinuousAggregate *RequireAggregate(Oid view) {
   ContinuousAggregate *aggregate = AggregateOfView(view);
-  if (aggregate == nullptr) {
-    const char *name = get_rel_name(view);
-    if (name == nullptr)
-      ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-                      errmsg("relation with OID %u does not exist", view)));
-    const ContinuousAggregate *below = AggregateOfMaterialization(view);
-    ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-                    errmsg("\"%s\" is not a continuous aggregate", name),
-                    below == nullptr ? 0 : errhint("Name its view, %s.", NameOf(below->view))));
-  }
+  if (aggregate != nullptr) return aggregate;
+  const char *name = get_rel_name(view);
+  if (name == nullptr)
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                    errmsg("relation with OID %u does not exist", view)));
+  const ContinuousAggregate *below = AggregateOfMaterialization(view);
+  ereport(ERROR,
+          (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a continuous aggregate", name),
+           below == nullptr ? 0 : errhint("Name its view, %s.", NameOf(below->view))));
+}
+
+ContinuousAggregate *OwnAggregate(Oid view) {
+  ContinuousAggregate *aggregate = RequireAggregate(view);
   if (!TsextOwnsRelation(view, GetUserId()))
     aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, get_rel_name(view));
   return aggregate;

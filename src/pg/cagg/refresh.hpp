@@ -10,8 +10,9 @@
 
 namespace tsext::pg {
 
-/// The aggregate with this view; raises 42809 for another relation and 42501 for who is not its
-/// owner.
+/// The aggregate with this view; raises 42809 for another relation.
+ContinuousAggregate *RequireAggregate(Oid view);
+/// The same; raises 42501 for who is not its owner.
 ContinuousAggregate *OwnAggregate(Oid view);
 
 enum class RefreshKind : uint8_t {

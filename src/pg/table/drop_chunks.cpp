@@ -69,6 +69,15 @@ Contents ReadContents(Relation relation, int64_t from, int64_t until, Snapshot s
   return contents;
 }
 
+/// The locks that telling the aggregates needs, before the snapshot is taken; none when no chunk
+/// would go, as with most runs of a policy.
+void LockAggregates(const DropTarget &target, int64_t from, int64_t until) {
+  if (target.aggregate == nullptr && !IsFollowed(target.relation)) return;
+  int count;
+  const ChunkRange *chunks = ListChunks(target.relation, from, until, nullptr, &count);
+  if (count > 0) PrepareSourceGoes(target.relation, chunks[0].start, chunks[count - 1].end);
+}
+
 /// Aggregates above lose the source of these chunks, run by run of neighbours.
 void TellAggregates(const DropTarget &target, const Contents &contents, Snapshot snapshot) {
   for (int i = 0; i < contents.chunk_count;) {
@@ -165,7 +174,8 @@ void DropChunks(const DropTarget &target, int64_t from, int64_t until,
   MemoryContext caller = MemoryContextSwitchTo(context);
   Relation relation = target.relation;
   const Oid store = relation->rd_rel->reltoastrelid;
-  // After the lock. What is told to aggregates, reported and deleted is what this one sees.
+  LockAggregates(target, from, until);
+  // After the locks. What is told to aggregates, reported and deleted is what this one sees.
   Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
   Contents contents = ReadContents(relation, from, until, snapshot);
   TellAggregates(target, contents, snapshot);

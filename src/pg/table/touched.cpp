@@ -57,6 +57,7 @@ TouchedTable *last_table = nullptr;
 // they have been told stays as it is: a query reads the log more than once.
 CommandId last_answered = FirstCommandId;
 
+PrepareSourceGoesFunction prepare_source_goes = nullptr;
 SourceGoesFunction source_goes = nullptr;
 
 /// The remainder that is not negative.
@@ -391,8 +392,13 @@ void TouchAll(Relation relation) {
   table->current = 0;
 }
 
-void SetSourceGoesFunction(SourceGoesFunction function) {
-  source_goes = function;
+void SetSourceGoesFunctions(PrepareSourceGoesFunction prepare, SourceGoesFunction goes) {
+  prepare_source_goes = prepare;
+  source_goes = goes;
+}
+
+void PrepareSourceGoes(Relation relation, int64_t from, int64_t until) {
+  if (prepare_source_goes != nullptr) prepare_source_goes(relation, from, until);
 }
 
 void SourceGoes(Relation base, int64_t from, int64_t until, Snapshot snapshot) {

@@ -31,13 +31,20 @@ void InitTouched();
 
 // What the feature above does before rows of a table go that its aggregates shall keep.
 
-/// Brings every aggregate above `base` up to date for the whole buckets around [from, until) with
-/// the rows that `snapshot` sees, then marks these buckets as gone. In the current transaction,
-/// which holds ShareUpdateExclusiveLock on base. Raises 55P03 when an aggregate is being refreshed
-/// for long.
+/// Takes the locks that SourceGoes() needs on the aggregates above `relation`: a table, or the
+/// table of buckets of an aggregate. To be called before the snapshot is taken; else SourceGoes()
+/// raises 40001 when a refresh has come in between, and rows that have are not counted as late.
+/// Raises 55P03 when writers of the last buckets do not finish their commits.
+using PrepareSourceGoesFunction = void (*)(Relation relation, int64_t from, int64_t until);
+void PrepareSourceGoes(Relation relation, int64_t from, int64_t until);
+
+/// Brings every aggregate above `base` up to date for the whole buckets around the rows in
+/// [from, until) that `snapshot` sees, then marks these buckets as gone. In the current
+/// transaction, which holds ShareUpdateExclusiveLock on base.
 using SourceGoesFunction = void (*)(Relation base, int64_t from, int64_t until, Snapshot snapshot);
-void SetSourceGoesFunction(SourceGoesFunction function);
-/// Calls it; does nothing when the table has no aggregate.
+/// Does nothing when the table has no aggregate.
 void SourceGoes(Relation base, int64_t from, int64_t until, Snapshot snapshot);
+
+void SetSourceGoesFunctions(PrepareSourceGoesFunction prepare, SourceGoesFunction goes);
 
 }  // namespace tsext::pg
