@@ -1,5 +1,5 @@
 # Alert rules beyond one session: what listeners get, what a crash leaves, changes while an alert is evaluated, dump and
-# restore, and the scheduler.
+# restore.
 use strict;
 use warnings;
 use JSON::PP;
@@ -129,7 +129,12 @@ is($node->safe_psql('postgres', 'SELECT state, labels IS NULL FROM tsext.alerts'
 	'a result of the condition of before changes nothing');
 evaluate_during($job, 'alert_evaluated', sub { $node->safe_psql('postgres', q{SELECT tsext.drop_alert('cpu')}) });
 is($node->safe_psql('postgres', 'SELECT count(*) FROM tsext.alert_instance'), '0', 'nor that of an alert that was dropped');
-$job = $node->safe_psql('postgres', q{SELECT paused(tsext.create_alert('cpu', 'SELECT host, usage AS value FROM load', 'value > 90'))});
+my $create = q{SELECT paused(tsext.create_alert('cpu', 'SELECT host, usage AS value FROM load', 'value > 90'))};
+$job = $node->safe_psql('postgres', $create);
+my $again;
+evaluate_during($job, 'alert_evaluated', sub { $again = $node->safe_psql('postgres', "SELECT tsext.drop_alert('cpu');\n$create") =~ s/\s+//r });
+is($node->safe_psql('postgres', 'SELECT count(*) FROM tsext.alert_instance'), '0', 'nor that of another of this name');
+$job = $again;
 # A second evaluation waits for the first and sees what has changed since.
 my $second;
 evaluate_during(

@@ -47,21 +47,27 @@ Alert *FindAlert(const char *name) {
 }
 
 /// Evaluations of one alert wait for each other; nothing else waits for them. Job ids are unique
-/// among alerts, and nobody chooses them.
-void LockEvaluation(int job_id) {
-  LockDatabaseObject(CatalogRelation("alert"), static_cast<Oid>(job_id), 0, ExclusiveLock);
+/// among alerts, and nobody chooses them. Returns the alert as it is when the others are done.
+const Alert *LockEvaluation(const char *name) {
+  const Alert *alert = FindAlert(name);
+  for (;;) {
+    LockDatabaseObject(CatalogRelation("alert"), static_cast<Oid>(alert->job_id), 0, ExclusiveLock);
+    const Alert *current = FindAlert(name);
+    if (current->job_id == alert->job_id) return current;
+    alert = current;
+  }
 }
 
 /// Returns the error of the query, which has been noted.
 ErrorData *Evaluate(const char *name) {
-  LockEvaluation(FindAlert(name)->job_id);
-  const Alert *alert = FindAlert(name);  // as it is now that others are done
+  const Alert *alert = LockEvaluation(name);
   AlertRows rows;
   ErrorData *error = RunAlertQuery(*alert, &rows);
   StopPoint("alert_evaluated");
   const Alert *current = LoadAlert(name, RowLock::kUpdate);
-  // Dropped or changed meanwhile: the result says nothing of what there is now.
-  if (current == nullptr || current->version != alert->version) return nullptr;
+  // Dropped, changed or made anew meanwhile: the result says nothing of what there is now.
+  if (current == nullptr || current->version != alert->version || current->job_id != alert->job_id)
+    return nullptr;
   // Taken once nobody else can write: times of one alert go as its changes do.
   const TimestampTz now = GetCurrentTimestamp();
   if (error == nullptr) {
