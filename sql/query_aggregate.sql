@@ -295,4 +295,17 @@ SELECT rows_moved FROM tsext.compact('agg_zeros');
 SELECT sum(v), sum(v) FILTER (WHERE g = 1) AS filtered, sum(v + '-0'::float8) AS expression, avg(v) FROM agg_zeros;
 SELECT g, sum(v), avg(v) FROM agg_zeros GROUP BY g ORDER BY g;
 SELECT sum(v) FROM agg_zeros;
+-- The newest buckets of integers while hot rows are still to come, the first of which are in a bucket below zero.
+CREATE TABLE agg_ints (time int NOT NULL, n int) USING tsext WITH (tsext.time_column = 'time', tsext.chunk_interval = '1000');
+INSERT INTO agg_ints SELECT i, i FROM generate_series(-5000, -1) i;
+SELECT rows_moved FROM tsext.compact('agg_ints');
+INSERT INTO agg_ints SELECT i, i FROM generate_series(0, 2999) i;
+ANALYZE agg_ints;
+SET enable_hashagg = off;
+SET enable_sort = off;
+EXPLAIN (COSTS OFF) SELECT time_bucket(60, time, 56) AS b, count(*) FROM agg_ints GROUP BY b ORDER BY b DESC LIMIT 2;
+SELECT time_bucket(60, time, 56) AS b, count(*) FROM agg_ints GROUP BY b ORDER BY b DESC LIMIT 2;
+RESET enable_hashagg;
+RESET enable_sort;
+DROP TABLE agg_ints;
 DROP TABLE agg_zeros, agg_empty, agg_times, agg_times_heap, agg_heap, agg CASCADE;

@@ -11,7 +11,7 @@ import values
 EPOCH = datetime.datetime(1970, 1, 1)
 SECOND = 10**6                        # times are microseconds since 1970, whatever the type of the time column
 DAY = 86400 * SECOND
-BASES = ["2024-01-01 00:00:00", "2024-03-30 18:00:00", "2024-10-26 18:00:00", "1999-12-31 12:00:00", "1969-12-31 12:00:00", "0044-03-15 00:00:00", "8000-06-01 00:00:00"]
+BASES = ["2024-01-01 00:00:00", "2024-03-30 18:00:00", "2024-10-26 18:00:00", "2024-11-02 20:00:00", "1999-12-31 12:00:00", "1969-12-31 12:00:00", "0044-03-15 00:00:00", "8000-06-01 00:00:00"]
 WORDS = ["", "a", "A", "abc", "host_1", "ABC", "é", "日本語", "%", "under_score", "back\\slash", "it's", "x" * 130, "{}", "$1", "NULL"]
 SMALL = 1000
 
@@ -116,7 +116,7 @@ class Tables:
     def __init__(self, seed, large=False):
         r = self.random = random.Random(seed)
         self.time_type = r.choice(["timestamptz"] * 4 + ["timestamp", "timestamp", "date", "bigint", "int4"])
-        self.zone = r.choice(["UTC", "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"])
+        self.zone = r.choice(["UTC", "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Havana", "America/St_Johns"])
         self.columns = [Column(f"c{i}", r.choice(KINDS), r) for i in range(r.randint(3, 7))]
         self.added = Column("added", r.choice(KINDS), r) if r.random() < 0.3 else None      # by ALTER TABLE, when there are segments
         self.dropped = r.random() < 0.3
@@ -155,7 +155,7 @@ class Tables:
         self.step = r.choice([1, 10, 60, 600, 3600, 86400]) * SECOND
         if self.time_type == "date":
             self.step = DAY
-        self.start = (datetime.datetime.fromisoformat(r.choice(BASES[:3] * 3 + BASES)) - EPOCH) // datetime.timedelta(microseconds=1)
+        self.start = (datetime.datetime.fromisoformat(r.choice(BASES[:4] * 3 + BASES)) - EPOCH) // datetime.timedelta(microseconds=1)
         if self.time_type in ("int4", "bigint"):
             self.start = r.choice([1704067200, 0, -100000]) * SECOND
         # Distinct times order everything: each series then has an offset of its own.

@@ -9,6 +9,7 @@ import copy, re
 from query_data import SECOND, SMALL, quote
 
 LITERAL = re.compile("\x01([^\x02]*)\x02([^\x03]*)\x03")
+ZONES = ["America/Havana", "America/St_Johns", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia", "UTC"]
 COMPARISONS = ["=", "<>", "<", "<=", ">", ">="]
 # Other types that a value of a family may be compared with, and how such a value is made.
 CROSS = {"float": [("int4", lambda r: str(r.randint(-100, 100))), ("float8", lambda r: repr(r.randint(-800, 800) / 8)), ("float4", lambda r: r.choice(["0.1", "25", "NaN"])),
@@ -166,8 +167,10 @@ class Writer:
     def predicate(self):
         r = self.random
         choice = r.random()
-        if choice < 0.25:
+        if choice < 0.2:
             return self.time_predicate()
+        if choice < 0.28:
+            return self.rising_predicate()
         if choice < 0.42:
             return self.text_predicate("tag", "text", self.tag)
         if choice < 0.46:
@@ -205,6 +208,27 @@ class Writer:
                       lambda: f"time {r.choice(COMPARISONS)} {literal('int8' if t.time_type == 'int4' else 'int4', str(a // SECOND))}", lambda: f"time - 60 > {self.time()}",
                       lambda: f"time_bucket(3600, time) = {self.time(a - a % (3600 * SECOND))}", lambda: f"time / 100 % 2 = 0"]
         return r.choice(forms)()
+
+    def rising_predicate(self):
+        """What rises with the time, mostly, against what it is of another time, or just beside that."""
+        r, t = self.random, self.tables
+        key = self.time_key()
+        if self.clock and t.time_type != "date" and r.random() < 0.2:
+            zone = r.choice(ZONES)
+            key = r.choice([f"date_trunc('{r.choice(['hour', 'day', 'month'])}', time, '{zone}')" if t.time_type == "timestamptz" else "time", f"date_trunc('day', time::timestamptz AT TIME ZONE '{zone}')",
+                            f"(time::timestamptz AT TIME ZONE '{zone}')::date", "time::timestamp", "time::timestamptz"])
+
+        def other():
+            value = re.sub(r"\btime\b", self.time(), key)
+            if r.random() < 0.5:
+                return value
+            if not self.clock or re.match("floor|extract", key):
+                return value + r.choice([" + 1", " - 1", " + 0.5", "::numeric"])
+            if key == "time" or r.random() < 0.2:
+                return f"({value})::{r.choice(['date', 'timestamp', 'timestamptz'])}"
+            return value + r.choice([" + ", " - "]) + f"interval '{r.choice(['1 us', '1 us', '5 min', '1 hour', '1 day', '1 month'])}'"
+        return r.choice([lambda: f"{key} {r.choice(COMPARISONS)} {other()}"] * 4 + [lambda: f"{other()} {r.choice(COMPARISONS)} {key}", lambda: f"{key} >= {other()} AND {key} < {other()}",
+                                                                                   lambda: f"{key} {r.choice(['', 'NOT '])}BETWEEN {other()} AND {other()}"])()
 
     def text_predicate(self, name, kind, value):
         r = self.random
@@ -520,7 +544,8 @@ class Writer:
     def lateral(self):
         r = self.random
         inner_where = [self.qualified(p).replace("@T@.", "i.") if isinstance(p, str) else "true" for p in self.where() if isinstance(p, str) and "@T@" not in p]
-        link = r.choice([["i.tag = d.tag"], ["i.tag = d.tag", "i.time >= d.lo"], ["i.time >= d.lo", "i.time < d.hi"], ["i.time = d.lo"], ["i.tag IS NOT DISTINCT FROM d.tag", "i.time <= d.hi"],
+        bucket = f"time_bucket({chr(39) + r.choice(['1 day', '1 month'] if self.tables.time_type == 'date' else ['10 min', '1 hour', '1 day', '1 month']) + chr(39) if self.clock else 600}, i.time)"
+        link = r.choice([[f"{bucket} >= d.lo", f"{bucket} < d.hi"], [f"{bucket} = d.lo"], ["i.tag = d.tag", f"{bucket} <= d.hi"], ["i.tag = d.tag"], ["i.tag = d.tag", "i.time >= d.lo"], ["i.time >= d.lo", "i.time < d.hi"], ["i.time = d.lo"], ["i.tag IS NOT DISTINCT FROM d.tag", "i.time <= d.hi"],
                          ["upper(i.tag) = upper(d.tag)"], ["i.tag LIKE '%' || d.k", "i.time > d.lo"], ["i.tag = ANY (ARRAY[d.tag, 'host_1'])", "i.id > d.weight"], ["i.id % 5 = d.k"]])
         choice = r.random()
         if choice < 0.4:

@@ -383,7 +383,8 @@ class MonotoneKey final : public Key {
     has_anchor_ = false;
   }
   bool BucketOf(int64_t time, int64_t *start) override {
-    if (!IsFixed(time)) return false;
+    // The ends stand for "anything", and need not be values of the column's type.
+    if (time == kTimeMinimum || time == kTimeMaximum || !IsFixed(time)) return false;
     *start = Find(time).word;
     return true;
   }
