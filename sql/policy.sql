@@ -226,6 +226,51 @@ CALL run_job(:ints);
 DELETE FROM ints_twin WHERE time < 8100;
 SELECT differences('ints');
 
+-- chunks of automatic width span long times where there are few rows: they are cut
+CREATE TABLE sparse (time timestamptz, host text, v int) USING tsext;
+CREATE TABLE sparse_twin (LIKE sparse) USING heap;
+INSERT INTO sparse_twin SELECT date_trunc('hour', now()) - g * interval '3 hours', 'h' || g % 3, g FROM generate_series(0, 1599) g;
+INSERT INTO sparse_twin VALUES ('-infinity', 'ever', 0), ('infinity', 'ever', 0), (NULL, 'never', 0);
+INSERT INTO sparse TABLE sparse_twin;
+SELECT rows_moved > 0 AS moved FROM tsext.compact('sparse');
+SELECT count(DISTINCT chunk_start) < 10 AS wide FROM tsext.segment WHERE store = (SELECT reltoastrelid FROM pg_class WHERE relname = 'sparse');
+INSERT INTO sparse SELECT time, 'more', -v FROM sparse_twin WHERE v % 20 = 1;
+INSERT INTO sparse_twin SELECT time, 'more', -v FROM sparse_twin WHERE v % 20 = 1;
+SELECT add_retention_policy('sparse', '30 days', initial_start => :later) AS sparse \gset
+CALL run_job(:sparse);
+DELETE FROM sparse_twin WHERE time < date_trunc('day', now() - interval '30 days') AND isfinite(time);
+SELECT differences('sparse');
+SELECT outcome, rows > 0 AS some FROM tsext.job_runs WHERE job_id = :sparse;
+DROP TABLE sparse, sparse_twin;
+\set day 86400000000::bigint
+CREATE TABLE sparse (time bigint, v int) USING tsext WITH (tsext.time_column = time);
+CREATE TABLE sparse_twin (LIKE sparse) USING heap;
+INSERT INTO sparse_twin SELECT 400 * :day - g * :day / 8, g FROM generate_series(1, 1599) g;
+INSERT INTO sparse_twin VALUES (NULL, 0);
+INSERT INTO sparse TABLE sparse_twin;
+SELECT rows_moved FROM tsext.compact('sparse');
+SELECT chunk_start / :day AS first_day, chunk_end / :day AS last_day, sum(nrows) AS rows FROM tsext.segment
+WHERE store = (SELECT reltoastrelid FROM pg_class WHERE relname = 'sparse') GROUP BY 1, 2 ORDER BY 1;
+CREATE FUNCTION clocks.day400() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 400 * 86400000000';
+SELECT set_integer_now_func('sparse', 'clocks.day400');
+SELECT add_retention_policy('sparse', 30 * :day, initial_start => :later) AS sparse \gset
+CALL run_job(:sparse);
+SELECT rows FROM tsext.job_runs WHERE job_id = :sparse;
+DELETE FROM sparse_twin WHERE time < 370 * :day;
+SELECT differences('sparse');
+-- not for a day more of so many
+SELECT count(*) FROM alter_job(:sparse, config => jsonb_build_object('drop_after', 29 * :day));
+CALL run_job(:sparse);
+SELECT differences('sparse');
+SELECT count(*) FROM alter_job(:sparse, config => jsonb_build_object('drop_after', 28 * :day));
+CALL run_job(:sparse);
+DELETE FROM sparse_twin WHERE time < 372 * :day;
+SELECT differences('sparse');
+SELECT rows FROM tsext.job_runs WHERE job_id = :sparse ORDER BY run_id;
+-- drop_chunks takes whole chunks only
+SELECT drop_chunks('sparse', older_than => 380 * :day);
+DROP TABLE sparse, sparse_twin;
+
 -- columnstore
 CREATE FUNCTION levels(relation regclass) RETURNS TABLE (level smallint, chunks bigint) LANGUAGE sql AS $$
   SELECT level, count(DISTINCT chunk_start) FROM tsext.segment

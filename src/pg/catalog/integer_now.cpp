@@ -2,6 +2,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/base/owner_rights.hpp"
+#include "pg/catalog/cagg.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
 #include "pg/catalog/set_options.hpp"
@@ -171,6 +172,13 @@ TSEXT_FUNCTION(tsext_set_integer_now_func) {
             (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("integer_now_func must not be NULL")));
   PreventCommandIfReadOnly("set_integer_now_func()");
   Relation relation = OpenOwnedTable(PG_GETARG_OID(0), ShareUpdateExclusiveLock);
+  if (const ContinuousAggregate *aggregate = AggregateOfView(RelationGetRelid(relation));
+      aggregate != nullptr) {
+    ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                    errmsg("\"%s\" is a continuous aggregate", RelationGetRelationName(relation)),
+                    errhint("Its time is that of table \"%s\": name the function for that.",
+                            get_rel_name(aggregate->base))));
+  }
   RequireTsext(relation);
   const Oid existing = IntegerNowFunction(RelationGetRelid(relation));
   const bool replace = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);

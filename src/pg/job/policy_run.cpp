@@ -145,7 +145,7 @@ struct Above {
 /// What is to go, found out before anything is done.
 struct Retention {
   int64_t until;  // chunks that end by then
-  int chunk_count;
+  bool is_empty;  // there are none
   Above *above;
   int above_count;
   Oid time_type;
@@ -170,7 +170,10 @@ Retention PlanRetention(const Run &run) {
       plan.until = std::min(plan.until, bucket - aggregates[i].margin);
     }
   }
-  (void)ListChunks(relation.table, kTimeMinimum, plan.until, nullptr, &plan.chunk_count);
+  int count;
+  (void)ListChunks(relation.table, kTimeMinimum, plan.until, nullptr, &count);
+  ChunkRange part;
+  plan.is_empty = count == 0 && !FindOldPart(relation.table, plan.until, &part);
   ClosePolicyRelation(relation);
   return plan;
 }
@@ -192,7 +195,7 @@ void RunRetention(const Run &run) {
   Retention plan;
   InTransaction([&] { plan = PlanRetention(run); });
   ReportJobRows(0);
-  if (plan.chunk_count == 0) return;
+  if (plan.is_empty) return;
   RefreshAbove(plan);
   StopPoint("retention_after_refresh");
   int64_t chunks = 0;
@@ -201,6 +204,12 @@ void RunRetention(const Run &run) {
     DropChunks(target, kTimeMinimum, plan.until, CountDropped, &chunks);
     table_close(target.relation, NoLock);
     StopPoint("retention_after_drop");
+  });
+  InTransaction([&] {
+    const DropTarget target = OpenForDrop(run.relation_id, "a retention policy");
+    if (DropOldPart(target, plan.until)) chunks++;
+    table_close(target.relation, NoLock);
+    StopPoint("retention_after_part");
   });
   ReportJobRows(chunks);
 }

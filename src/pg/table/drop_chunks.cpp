@@ -9,6 +9,7 @@
 #include "pg/table/chunk_hold.hpp"
 #include "pg/table/compact.hpp"
 #include "pg/table/hot_rows.hpp"
+#include "pg/table/remove_times.hpp"
 #include "pg/table/store.hpp"
 #include "pg/table/touched.hpp"
 
@@ -78,16 +79,20 @@ void LockAggregates(const DropTarget &target, int64_t from, int64_t until) {
   if (count > 0) PrepareSourceGoes(target.relation, chunks[0].start, chunks[count - 1].end);
 }
 
+void TellAggregatesOf(const DropTarget &target, ChunkRange range, Snapshot snapshot) {
+  if (target.aggregate == nullptr)
+    SourceGoes(target.relation, range.start, range.end, snapshot);
+  else if (buckets_go != nullptr)
+    buckets_go(*target.aggregate, range.start, range.end, snapshot);
+}
+
 /// Aggregates above lose the source of these chunks, run by run of neighbours.
 void TellAggregates(const DropTarget &target, const Contents &contents, Snapshot snapshot) {
   for (int i = 0; i < contents.chunk_count;) {
     ChunkRange run = contents.chunks[i++];
     while (i < contents.chunk_count && contents.chunks[i].start == run.end)
       run.end = contents.chunks[i++].end;
-    if (target.aggregate == nullptr)
-      SourceGoes(target.relation, run.start, run.end, snapshot);
-    else if (buckets_go != nullptr)
-      buckets_go(*target.aggregate, run.start, run.end, snapshot);
+    TellAggregatesOf(target, run, snapshot);
   }
 }
 
@@ -204,6 +209,44 @@ void DropChunks(const DropTarget &target, int64_t from, int64_t until,
   MemoryContextSwitchTo(caller);
   MemoryContextDelete(context);
   CommandCounterIncrement();
+}
+
+bool FindOldPart(Relation relation, int64_t until, ChunkRange *part) {
+  const TableOptions *options = GetTableOptions(relation);
+  const Oid store = relation->rd_rel->reltoastrelid;
+  if (!options->interval_is_auto || !OidIsValid(store)) return false;
+  const int64_t cut = ChunkForTime(options, options->chunk_interval, until, nullptr, 0).start;
+  int count;
+  const SegmentRow *segments = LoadSegments(store, kTimeMinimum, kTimeMaximum, nullptr, &count);
+  int64_t oldest = kTimeMaximum;
+  int64_t newest = kTimeMinimum;
+  for (int i = 0; i < count; i++) {
+    const SegmentRow &segment = segments[i];
+    if (segment.chunk_start >= cut || segment.chunk_end <= cut) continue;
+    // -infinity belongs to no chunk.
+    *part = {std::max(segment.chunk_start, kTimeMinimum + 1), cut};
+    oldest = std::min(oldest, segment.tmin);
+    newest = std::max(newest, segment.tmax);
+  }
+  if (oldest >= cut) return false;
+  // Unsigned: spans of integer times overflow.
+  const uint64_t old_span = static_cast<uint64_t>(cut) - static_cast<uint64_t>(oldest);
+  const uint64_t rest =
+      newest < cut ? 0 : static_cast<uint64_t>(newest) - static_cast<uint64_t>(cut);
+  return old_span >= rest / 16;
+}
+
+bool DropOldPart(const DropTarget &target, int64_t until) {
+  ChunkRange part;
+  if (!FindOldPart(target.relation, until, &part)) return false;
+  PrepareSourceGoes(target.relation, part.start, part.end);
+  Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+  TellAggregatesOf(target, part, snapshot);
+  StopPoint("retention_after_aggregates");
+  const TimeRange range = {part.start, part.end};
+  (void)RemoveTimes(target.relation, &range, 1, snapshot);
+  UnregisterSnapshot(snapshot);
+  return true;
 }
 
 }  // namespace tsext::pg

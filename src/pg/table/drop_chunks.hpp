@@ -37,6 +37,15 @@ ChunkRange *ListChunks(Relation relation, int64_t from, int64_t until, Snapshot 
 void DropChunks(const DropTarget &target, int64_t from, int64_t until,
                 void (*dropped)(int64_t start, int64_t end, void *state), void *state);
 
+/// The part before `until` of a chunk that reaches over it, for tables with chunks of 'auto' width:
+/// a chunk that holds few rows may span years there, so it is cut at a border of the smallest
+/// width. False when there is nothing to cut off, or less than a sixteenth of the time that the
+/// rest spans: what is kept is written anew, so a row is written anew a few times at most.
+bool FindOldPart(Relation relation, int64_t until, ChunkRange *part);
+/// Deletes it, with the same care for aggregates as DropChunks(); false when there is none. Raises
+/// 40001 when somebody else has a row of it.
+bool DropOldPart(const DropTarget &target, int64_t until);
+
 /// What the feature above does before buckets of an aggregate itself go: its chunks that lie in
 /// [from, until). Aggregates over its view are brought up to date and keep theirs, then these
 /// buckets are marked as gone, so that no refresh brings them back. The caller holds
