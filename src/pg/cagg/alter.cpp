@@ -104,6 +104,14 @@ void SetMaterializedOnly(const ContinuousAggregate &aggregate, bool materialized
   (void)MakeAggregateView(*changed, nullptr);
 }
 
+[[noreturn]] void RefuseOption(const ContinuousAggregate &aggregate, const DefElem *option) {
+  ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                  errmsg("continuous aggregate \"%s\" has no option \"%s.%s\"",
+                         get_rel_name(aggregate.view), option->defnamespace, option->defname),
+                  errhint("Options of tables are for the table of its buckets, %s.",
+                          QuotedName(aggregate.materialization))));
+}
+
 /// Takes our options out of the list and obeys them.
 List *ObeyOptions(const ContinuousAggregate &aggregate, List *options, bool is_set) {
   List *others = nullptr;
@@ -111,6 +119,7 @@ List *ObeyOptions(const ContinuousAggregate &aggregate, List *options, bool is_s
   foreach (cell, options) {
     auto *option = lfirst_node(DefElem, cell);
     if (!IsAggregateOption(option)) {
+      if (option->defnamespace != nullptr) RefuseOption(aggregate, option);
       others = lappend(others, option);
       continue;
     }

@@ -17,6 +17,10 @@ ContinuousAggregate *AggregateOfName(const RangeVar *name);
 /// Our options, tsext.… and timescaledb.…; errors on unknown ones of the latter.
 bool IsAggregateOption(const DefElem *option);
 
+/// Refuses our options in ALTER of what is no continuous aggregate. True when there is nothing of
+/// that name and the statement says IF EXISTS: nothing is to be done.
+bool SkipsAlter(const AlterTableStmt *statement);
+
 /// The aggregate that a statement about one view is about; nullptr: none, or no such statement.
 ContinuousAggregate *AggregateOfStatement(Node *statement);
 /// Makes the statement one that PostgreSQL runs for the aggregate's view, and does our part.
@@ -38,8 +42,9 @@ void GuardRename(const RenameStmt *statement);
 
 /// Whether a DROP names parts of aggregates. Refuses to drop hidden parts without the view.
 bool DropsAggregates(const DropStmt *drop);
-/// Makes DROP MATERIALIZED VIEW one of views; what is left of it that are none is returned, or
-/// nullptr.
+/// Makes DROP MATERIALIZED VIEW one of views, and adds the views of the queries, on which other
+/// aggregates' may depend. Materialized views proper among them are returned as a statement of
+/// their own; nullptr: there are none.
 DropStmt *SplitDrop(DropStmt *drop);
 /// Deletes what is left of aggregates whose views have gone. Called after statements.
 void FinishDrops(DropBehavior behavior);

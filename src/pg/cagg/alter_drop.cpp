@@ -83,6 +83,12 @@ ContinuousAggregate *AggregateOfPart(Oid relation) {
   return aggregate != nullptr ? aggregate : AggregateOfDirect(relation);
 }
 
+/// As DROP has names.
+List *NameOfRelation(Oid relation) {
+  return list_make2(makeString(get_namespace_name(get_rel_namespace(relation))),
+                    makeString(get_rel_name(relation)));
+}
+
 bool Names(const DropStmt *drop, Oid relation) {
   ListCell *cell;
   foreach (cell, drop->objects)
@@ -114,26 +120,30 @@ bool DropsAggregates(const DropStmt *drop) {
     const ContinuousAggregate *aggregate = AggregateOfPart(relation);
     if (aggregate == nullptr) continue;
     RefuseParts(drop, relation, *aggregate);
-    found = found || relation == aggregate->view;
+    // DROP TABLE of a view is for PostgreSQL to refuse.
+    found = found || (relation == aggregate->view && drop->removeType != OBJECT_TABLE);
   }
   return found;
 }
 
 DropStmt *SplitDrop(DropStmt *drop) {
-  if (drop->removeType != OBJECT_MATVIEW) return nullptr;
   List *views = nullptr;
   List *others = nullptr;
   ListCell *cell;
   foreach (cell, drop->objects) {
     auto *object = static_cast<Node *>(lfirst(cell));
-    const Oid relation = RelationOfName(object);
-    if (OidIsValid(relation) && AggregateOfPart(relation) != nullptr)
-      views = lappend(views, object);
-    else
+    const ContinuousAggregate *aggregate = AggregateOfPart(RelationOfName(object));
+    if (aggregate == nullptr) {
       others = lappend(others, object);
+      continue;
+    }
+    views = lappend(views, object);
+    if (!Names(drop, aggregate->direct)) views = lappend(views, NameOfRelation(aggregate->direct));
   }
   DropStmt *rest = nullptr;
-  if (others != nullptr) {
+  if (drop->removeType == OBJECT_VIEW) {
+    views = list_concat(views, others);
+  } else if (others != nullptr) {
     rest = static_cast<DropStmt *>(copyObjectImpl(drop));
     rest->objects = others;
   }

@@ -14,9 +14,10 @@ extern "C" {
 namespace tsext::pg {
 namespace {
 
+/// action: a phrase with a place for the table's name.
 [[noreturn]] void Refuse(const char *action, Oid table, const char *view, const char *why) {
   ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                  errmsg("cannot %s table \"%s\"", action, get_rel_name(table)),
+                  errmsg_internal("cannot %s", psprintf(action, get_rel_name(table))),
                   errdetail("Continuous aggregate \"%s\" %s", view, why),
                   errhint("Drop the continuous aggregate first.")));
 }
@@ -35,19 +36,20 @@ void GuardBase(const AlterTableCmd *command, Oid table, const char *view) {
   switch (command->subtype) {
     case AT_DropNotNull:
       if (IsTimeColumn(table, command->name))
-        Refuse("allow NULL in the time column of", table, view,
+        Refuse("allow NULL in the time column of table \"%s\"", table, view,
                "reads it, and rows without a time belong to no bucket.");
       break;
     case AT_SetAccessMethod:
       if (command->name == nullptr || strcmp(command->name, "tsext") != 0)
-        Refuse("change the access method of", table, view, "follows the changes of its rows.");
+        Refuse("change the access method of table \"%s\"", table, view,
+               "follows the changes of its rows.");
       break;
     case AT_SetUnLogged:
-      Refuse("make unlogged", table, view,
+      Refuse("make table \"%s\" unlogged", table, view,
              "reads it, and would keep its buckets when a crash empties the table.");
     case AT_EnableRowSecurity:
     case AT_ForceRowSecurity:
-      Refuse("enable row security on", table, view,
+      Refuse("enable row security on table \"%s\"", table, view,
              "reads it, and its finished buckets are the same for everybody who may read it.");
     default:
       break;
@@ -63,10 +65,30 @@ void GuardMaterialization(const AlterTableCmd *command, Oid table, const char *v
     case AT_SetUnLogged:
     case AT_EnableRowSecurity:
     case AT_ForceRowSecurity:
-      Refuse("make this change to", table, view, "stores its finished buckets in it.");
+      Refuse("make this change to table \"%s\"", table, view, "stores its finished buckets in it.");
     default:
       break;
   }
+}
+
+/// The first option in the statement that continuous aggregates have; nullptr: none.
+const DefElem *FindAggregateOption(const AlterTableStmt *statement) {
+  ListCell *cell;
+  foreach (cell, statement->cmds) {
+    const auto *command = lfirst_node(AlterTableCmd, cell);
+    if (command->subtype != AT_SetRelOptions && command->subtype != AT_ResetRelOptions) continue;
+    ListCell *option_cell;
+    foreach (option_cell, reinterpret_cast<const List *>(command->def)) {
+      const auto *option = lfirst_node(DefElem, option_cell);
+      if (option->defnamespace == nullptr) continue;
+      const bool is_of_tsext = strcmp(option->defnamespace, "tsext") == 0;
+      if ((is_of_tsext || strcmp(option->defnamespace, "timescaledb") == 0) &&
+          (strcmp(option->defname, "materialized_only") == 0 ||
+           strcmp(option->defname, "continuous") == 0))
+        return option;
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -84,6 +106,20 @@ void GuardTable(const AlterTableStmt *statement) {
     if (own != nullptr) GuardMaterialization(command, table, get_rel_name(own->view));
     if (count > 0) GuardBase(command, table, get_rel_name(above[0].view));
   }
+}
+
+bool SkipsAlter(const AlterTableStmt *statement) {
+  const DefElem *option = FindAggregateOption(statement);
+  if (option == nullptr) return false;
+  const char *name = statement->relation->relname;
+  const Oid relation = RangeVarGetRelid(statement->relation, NoLock, statement->missing_ok);
+  if (OidIsValid(relation))
+    ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                    errmsg("\"%s\" is not a continuous aggregate", name),
+                    errdetail("Option \"%s.%s\" is one of continuous aggregates.",
+                              option->defnamespace, option->defname)));
+  ereport(NOTICE, (errmsg("relation \"%s\" does not exist, skipping", name)));
+  return true;
 }
 
 void GuardRename(const RenameStmt *statement) {

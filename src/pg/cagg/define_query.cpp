@@ -168,7 +168,7 @@ void CheckRelation(const RangeTblEntry *entry, bool is_source) {
   if (is_source && relation->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
     RefuseRelation(name, "It is not permanent: a crash would empty it, but not the aggregate.",
                    nullptr);
-  if (is_source && relation->rd_rel->relkind == RELKIND_RELATION && has_subclass(entry->relid))
+  if (is_source && find_inheritance_children(entry->relid, NoLock) != nullptr)
     RefuseRelation(name, "It has tables that inherit from it, whose rows could not be followed.",
                    nullptr);
   if (!is_source && IsTsextRelation(relation))

@@ -154,7 +154,11 @@ void RunStatement(Utility utility) {
   } else if (IsA(statement, DropStmt)) {
     RunDrop(utility);
   } else if (!RunAlter(utility)) {
-    if (IsA(statement, AlterTableStmt)) GuardTable(reinterpret_cast<AlterTableStmt *>(statement));
+    if (IsA(statement, AlterTableStmt)) {
+      const auto *alter = reinterpret_cast<AlterTableStmt *>(statement);
+      if (SkipsAlter(alter)) return;
+      GuardTable(alter);
+    }
     if (IsA(statement, RenameStmt)) GuardRename(reinterpret_cast<RenameStmt *>(statement));
     utility.Run();
   }
