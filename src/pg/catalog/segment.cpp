@@ -64,6 +64,7 @@ enum TotalAttribute : AttrNumber {
 inline constexpr AttrNumber kTombstoneStore = 1;
 inline constexpr AttrNumber kTombstoneSeg = 2;
 inline constexpr AttrNumber kHoldStore = 1;
+inline constexpr AttrNumber kRangeStore = 1;
 
 /// Rows of one store in tsext.store_total that FoldStoreTotal leaves alone.
 inline constexpr int kTotalRowsKept = 32;
@@ -521,6 +522,7 @@ void DeleteStore(Oid store) {
   DeleteStoreRows("tombstone", "tombstone_pkey", kTombstoneStore, store);
   DeleteStoreRows("store_total", "store_total_pkey", kTotalStore, store);
   DeleteStoreRows("chunk_hold", "chunk_hold_pkey", kHoldStore, store);
+  DeleteStoreRows("downsample_range", "downsample_range_pkey", kRangeStore, store);
 }
 
 void AddStoreTotal(Oid store, int64_t rows, int64_t bytes, int64_t segments, int64_t tmin,

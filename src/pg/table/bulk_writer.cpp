@@ -188,7 +188,7 @@ BulkWriter *BulkWriterCreate(Relation relation, const BulkWriterOptions &options
   writer->relation = relation;
   writer->options = options;
   writer->table_options = GetTableOptions(options.owner != nullptr ? options.owner : relation);
-  writer->is_followed = IsFollowed(relation);
+  writer->is_followed = !options.is_replacement && IsFollowed(relation);
   writer->buffer = RowBufferCreate(relation, writer->table_options, context);
   writer->memory_limit = BulkMemoryBytes();
   writer->row_slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
@@ -198,7 +198,7 @@ BulkWriter *BulkWriterCreate(Relation relation, const BulkWriterOptions &options
 }
 
 void BulkWriterAppend(BulkWriter *writer, TupleTableSlot *slot) {
-  if (unlikely(!RowBufferTakes(writer->buffer, slot))) {
+  if (unlikely(writer->options.stays_hot || !RowBufferTakes(writer->buffer, slot))) {
     if (writer->is_followed) TouchRow(writer->relation, slot, writer->options.cid);
     AppendHotRow(writer, slot);
     return;

@@ -24,6 +24,10 @@ struct BulkWriterOptions {
   EState *executor_state = nullptr;
   /// Whose options hold, when it is not the relation written to: a rewrite fills a transient one.
   Relation owner = nullptr;
+  /// All rows go to the hot heap.
+  bool stays_hot = false;
+  /// The rows stand for others that go: whoever follows the table does not hear of them.
+  bool is_replacement = false;
 };
 
 /// Memory lives in a child of `parent`.
