@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Measures tsext beside a heap table and DuckDB; bench/README.md says what the figures mean and keeps the last ones.
 #
-#   bench/run.sh [size|load|codecs|query|ingest|concurrent [ARGUMENTS]]      default: codecs size load query ingest concurrent
+#   bench/run.sh [size|load|codecs|query|ingest|concurrent|jobs [ARGUMENTS]]      default: codecs size load query ingest concurrent jobs
 #     codecs       speed of the core's loops (Google Benchmark) and their ratios
 #     size         bytes on disk                     arguments: codecs int dec raw minutes planning
 #     load         speed of writing                  arguments: copy insert select compact
 #     query        speed of reading                  arguments: cpu100 cpu1000 rates growth planning grafana
 #     ingest       line protocol                     arguments: parser sql http udp
 #     concurrent   writers, readers and compaction   argument: seconds
+#     jobs         aggregates, retention, scheduler  arguments: refresh invalidation view [days] drop scheduler
 #
 # A private server (data under build/) with TSEXT_BENCH_CONF or the settings below is started and removed; that of "query" is kept,
 # stopped, with what was loaded (some 4 GB; test/server.sh wipe bench-query removes it). TSEXT_DATA: the folder of real series.
@@ -18,12 +19,12 @@ cd "$(dirname "$0")/.."
 unset MAKEFLAGS MAKELEVEL MFLAGS PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGSERVICE
 if [ $# = 0 ]; then
   status=0
-  for part in codecs size load query ingest concurrent; do bench/run.sh $part || status=1; done
+  for part in codecs size load query ingest concurrent jobs; do bench/run.sh $part || status=1; done
   exit $status
 fi
 part=$1
 shift
-case $part in size | load | codecs | query | ingest | concurrent) ;; *) sed -n '2,14p' "$0"; exit 2 ;; esac
+case $part in size | load | codecs | query | ingest | concurrent | jobs) ;; *) sed -n '2,15p' "$0"; exit 2 ;; esac
 
 [ -n "${TSEXT_SKIP_PACKAGES:-}" ] || test/install_packages.sh build bench
 if [ -z "${PG_CONFIG:-}" ]; then
@@ -53,7 +54,7 @@ TSEXT_BENCH_DIR=$(test/server.sh root)/bench
 export TSEXT_BENCH_DIR
 mkdir -p "$TSEXT_BENCH_DIR"
 if [ ! -x "$TSEXT_BENCH_DIR/tsgen" ] || [ bench/tsgen.cpp -nt "$TSEXT_BENCH_DIR/tsgen" ]; then g++ -O2 -std=c++20 -o "$TSEXT_BENCH_DIR/tsgen" bench/tsgen.cpp; fi
-if [ "$part" != concurrent ] && [ "$part" != ingest ]; then
+if [ "$part" != concurrent ] && [ "$part" != ingest ] && [ "$part" != jobs ]; then
   export TSEXT_NODE_MODULES=$PWD/build/bench/node_modules
   if [ ! -d "$TSEXT_NODE_MODULES/@duckdb/node-api" ]; then
     cp bench/package.json build/bench/
@@ -74,6 +75,7 @@ tsext.compact_background = off      # what is measured calls tsext.compact() its
 deadlock_timeout = 20ms
 log_lock_waits = on
 CONF
+  [ "$part" != jobs ] || echo "max_worker_processes = 16" >>"$conf"
 fi
 name=bench
 if [ "$part" = query ]; then
