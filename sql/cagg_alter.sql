@@ -50,6 +50,9 @@ SELECT count(*) FROM hourly WHERE host = 'host 9';
 ALTER MATERIALIZED VIEW hourly SET (tsext.materialized_only = true);
 SELECT count(*) FROM hourly WHERE host = 'host 9';
 SELECT materialized_only FROM tsext.continuous_aggregates WHERE view_name = 'hourly';
+EXPLAIN (COSTS off) SELECT * FROM hourly;
+EXPLAIN (COSTS off) SELECT sum(usage) FROM hourly WHERE host = 'host 1';
+SELECT failure('DELETE FROM hourly');
 ALTER MATERIALIZED VIEW hourly SET (timescaledb.materialized_only = false);
 SELECT count(*) FROM hourly WHERE host = 'host 9';
 ALTER VIEW hourly SET (tsext.materialized_only);
@@ -213,6 +216,7 @@ ALTER TABLE cpus DROP COLUMN at CASCADE;
 TABLE counts;
 CREATE TABLE cpu (time timestamptz NOT NULL) USING tsext;
 SELECT make('one', 'cpu', 'time'), make('two', 'one', 'bucket');
+ALTER MATERIALIZED VIEW two SET (tsext.materialized_only);
 DROP TABLE cpu CASCADE;
 TABLE counts;
 -- In a procedure, by owner, by schema.

@@ -54,8 +54,12 @@ const char *QualifiedName(Oid relation) {
 /// lets conditions of the reader in.
 const char *ViewText(const ContinuousAggregate &aggregate) {
   const char *finished = QualifiedName(aggregate.materialization);
-  if (aggregate.materialized_only) return psprintf("SELECT m.* FROM %s m", finished);
   const char *direct = QualifiedName(aggregate.direct);
+  // The second item is gone before anything is planned. Until then it makes the view depend on
+  // all parts, for DROP and for the order of dumps, and keeps it from being updatable.
+  if (aggregate.materialized_only)
+    return psprintf("SELECT m.* FROM %s m, (SELECT WHERE true OR EXISTS (SELECT FROM %s)) always",
+                    finished, direct);
   const char *bucket = quote_identifier(NameStr(aggregate.bucket_column));
   const DirtyType dirty_type = DirtyTypeOf(aggregate.time_type);
   const char *watermark = psprintf(
