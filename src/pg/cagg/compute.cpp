@@ -33,17 +33,22 @@ namespace {
 
 constexpr int kLockPauseMs = 10;
 constexpr int kLockTries = 1000;
+constexpr const char *kQueueTimeout = "1s";
 
 // ---------------------------------------------------------------------------------------------
 // Locks
 
-/// Who stands in the way of ExclusiveLock on a relation, for an error's detail; nullptr: nobody any
-/// more.
-char *HoldersOf(Oid relation) {
+/// Those who hold locks on a relation that ExclusiveLock would have to wait for; waiters are not
+/// among them.
+const VirtualTransactionId *HoldersOf(Oid relation, int *count) {
   LOCKTAG tag;
   SET_LOCKTAG_RELATION(tag, MyDatabaseId, relation);
+  return GetLockConflicts(&tag, ExclusiveLock, count);
+}
+
+[[noreturn]] void RaiseLocked(Oid view) {
   int count;
-  const VirtualTransactionId *holders = GetLockConflicts(&tag, ExclusiveLock, &count);
+  const VirtualTransactionId *holders = HoldersOf(view, &count);
   StringInfoData list;
   initStringInfo(&list);
   for (int i = 0; i < count; i++) {
@@ -56,7 +61,24 @@ char *HoldersOf(Oid relation) {
     else
       appendStringInfoString(&list, "a prepared transaction");
   }
-  return count == 0 ? nullptr : list.data;
+  ereport(ERROR,
+          (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+           errmsg("could not get a lock on continuous aggregate \"%s\"", get_rel_name(view)),
+           count == 0 ? 0 : errdetail("It is held by %s.", list.data),
+           errhint("Transactions that wrote to the table hold it while they commit. Try again "
+                   "later.")));
+}
+
+/// Takes ExclusiveLock when nobody holds a lock in its way but somebody waits for the one that this
+/// transaction has, another refresh for instance: that makes a conditional request fail for ever,
+/// while one that waits goes in front of all who wait for this transaction, and is granted at once.
+/// Should a writer be faster, it is waited for, but not for long.
+void LockBeforeWaiters(Oid view) {
+  const int settings = NewGUCNestLevel();
+  (void)set_config_option("lock_timeout", kQueueTimeout, PGC_USERSET, PGC_S_SESSION,
+                          GUC_ACTION_SAVE, true, 0, false);
+  LockRelationOid(view, ExclusiveLock);
+  AtEOXact_GUC(false, settings);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -188,15 +210,13 @@ void LogRange(const ContinuousAggregate &aggregate, int64_t from, int64_t until)
 
 void LockOutWriters(const ContinuousAggregate &aggregate) {
   for (int i = 0; !ConditionalLockRelationOid(aggregate.view, ExclusiveLock); i++) {
-    if (i == kLockTries) {
-      char *holders = HoldersOf(aggregate.view);
-      ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-                      errmsg("could not get a lock on continuous aggregate \"%s\"",
-                             get_rel_name(aggregate.view)),
-                      holders == nullptr ? 0 : errdetail("It is held by %s.", holders),
-                      errhint("Transactions that wrote to the table hold it while they commit. Try "
-                              "again later.")));
+    int holders;
+    (void)HoldersOf(aggregate.view, &holders);
+    if (holders == 0) {
+      LockBeforeWaiters(aggregate.view);
+      return;
     }
+    if (i == kLockTries) RaiseLocked(aggregate.view);
     (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kLockPauseMs,
                     PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);

@@ -54,30 +54,26 @@ char *Payload(const char *view, TimeRange range, Oid type) {
 int JoinNearest(TimeRange *ranges, int count, int limit) {
   if (count <= limit) return count;
   // Unsigned: a gap of int8 times may overflow.
-  const auto gap = [&](int i) {
-    return static_cast<uint64_t>(ranges[i + 1].from) - static_cast<uint64_t>(ranges[i].until);
+  const auto gap_before = [&](int i) {
+    return static_cast<uint64_t>(ranges[i].from) - static_cast<uint64_t>(ranges[i - 1].until);
   };
+  // The limit - 1 widest gaps stay; of those as wide as the narrowest of them, the first ones.
   auto *gaps = static_cast<uint64_t *>(palloc(sizeof(uint64_t) * count));
-  for (int i = 0; i + 1 < count; i++) gaps[i] = gap(i);
-  // The limit - 1 widest stay.
-  int kept_wider = limit - 1;
-  uint64_t least = UINT64_MAX;
-  if (kept_wider > 0) {
-    std::nth_element(gaps, gaps + kept_wider - 1, gaps + count - 1, std::greater<uint64_t>());
-    least = gaps[kept_wider - 1];
-  }
-  int used = 0;
-  for (int i = 0; i < count; i++) {
-    const bool stays_apart =
-        i > 0 && kept_wider > 0 &&
-        static_cast<uint64_t>(ranges[i].from) - static_cast<uint64_t>(ranges[used - 1].until) >=
-            least;
-    if (i == 0 || stays_apart) {
-      if (stays_apart) kept_wider--;
+  for (int i = 1; i < count; i++) gaps[i - 1] = gap_before(i);
+  std::sort(gaps, gaps + count - 1, std::greater<uint64_t>());
+  const int kept = limit - 1;
+  const uint64_t least = kept > 0 ? gaps[kept - 1] : UINT64_MAX;
+  auto equal_left = kept - (std::find(gaps, gaps + kept, least) - gaps);
+  int used = 1;
+  uint64_t gap = gap_before(1);
+  for (int i = 1; i < count; i++) {
+    const bool stays_apart = kept > 0 && (gap > least || (gap == least && equal_left-- > 0));
+    // Before the ranges it lies between are overwritten.
+    if (i + 1 < count) gap = gap_before(i + 1);
+    if (stays_apart)
       ranges[used++] = ranges[i];
-    } else {
+    else
       ranges[used - 1].until = ranges[i].until;
-    }
   }
   pfree(gaps);
   return used;
