@@ -21,6 +21,7 @@ int compact_age_s = 60;
 int cold_after_s = 7 * 24 * 3600;
 int compact_naptime_s = 10;
 bool compact_background = true;
+int max_job_workers = 4;
 int footer_cache_size_kb = 16 * 1024;
 bool auto_create = true;
 bool auto_add_columns = true;
@@ -126,6 +127,10 @@ void DefineSettings() {
                            "Whether the background worker compacts tables.",
                            "Off: only tsext.compact() does.", &compact_background, true, PGC_SIGHUP,
                            0, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("tsext.max_job_workers",
+                          "Job workers that a database may have at the same time.",
+                          "Beside the one of compaction; each takes one of max_worker_processes.",
+                          &max_job_workers, 4, 1, 64, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
   DefineCustomIntVariable("tsext.footer_cache_size",
                           "Memory a session may keep for parsed segment footers.", nullptr,
                           &footer_cache_size_kb, 16 * 1024, 0, MAX_KILOBYTES, PGC_USERSET,

@@ -1,5 +1,9 @@
-// The background compaction of one database: looks at every tsext table, moves hot rows that have
-// reached a threshold, merges, rewrites old chunks with the COLD codecs, vacuums after itself.
+// The built-in job 1, compaction: looks at every tsext table of the database, moves hot rows that
+// have reached a threshold, merges, rewrites old chunks with the COLD codecs, vacuums after itself.
+//
+// It has a worker of its own, which stays: since when a table has hot rows is known to its memory
+// only. When the worker is lost, these ages count from the next worker's first look, so rows stay
+// hot for at most tsext.compact_age longer.
 
 #include "pg/base/boundary.hpp"
 #include "pg/base/settings.hpp"
@@ -7,6 +11,8 @@
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
 #include "pg/job/job.hpp"
+#include "pg/job/job_run.hpp"
+#include "pg/job/job_worker.hpp"
 #include "pg/job/launcher.hpp"
 #include "pg/table/compact.hpp"
 
@@ -17,7 +23,6 @@ extern "C" {
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
-#include "commands/extension.h"
 #include "commands/vacuum.h"
 #include "executor/spi.h"
 #include "nodes/makefuncs.h"
@@ -45,6 +50,11 @@ namespace {
 // A table whose compaction failed is left alone for so long: what failed once is likely to fail
 // again (a damaged segment, a full disk), at the price of all the work up to there.
 constexpr int kRetryMs = 60 * 1000;
+// Rounds that did nothing leave no row in tsext.job_run, and are told to tsext.job_state this
+// often.
+constexpr int kQuietMs = 10 * 60 * 1000;
+// The worker stays so much longer than the pause between two rounds.
+constexpr int kLingerMs = 60 * 1000;
 
 /// What the worker remembers of a table between rounds.
 struct TableState {
@@ -57,12 +67,23 @@ struct TableState {
 struct Worker {
   MemoryContext memory;  // of one round
   HTAB *tables;
-  bool extension_exists;
   List *relations;  // oids of this round
+  // What this round is recorded with.
+  bool may_run, is_locked, did_something;
+  TimestampTz started;
+  int64 rows_moved;
+  ErrorData *error;  // the first
 };
 
-void FindExtension(void *state) {
-  static_cast<Worker *>(state)->extension_exists = OidIsValid(get_extension_oid("tsext", true));
+/// Runs `body` in a transaction; an error is logged and kept for the record.
+bool RunStep(Worker *worker, void (*body)(void *state), void *state) {
+  ErrorData *error = TryTransaction(body, state);
+  if (error == nullptr) return true;
+  if (worker->error == nullptr) worker->error = error;
+  ereport(LOG, (errcode(error->sqlerrcode), errmsg("compaction failed: %s", error->message),
+                error->detail != nullptr ? errdetail_internal("%s", error->detail) : 0,
+                error->hint != nullptr ? errhint("%s", error->hint) : 0));
+  return false;
 }
 
 void ListTables(void *state) {
@@ -161,13 +182,6 @@ void Vacuum(Worker *worker, Oid relation) {
   PortalContext = nullptr;
 }
 
-void HandleSignals() {
-  CHECK_FOR_INTERRUPTS();
-  if (!ConfigReloadPending) return;
-  ConfigReloadPending = false;
-  ProcessConfigFile(PGC_SIGHUP);
-}
-
 void CatalogOids(void *state) {
   auto *oids = static_cast<Oid *>(state);
   oids[0] = CatalogRelation("segment");
@@ -176,7 +190,7 @@ void CatalogOids(void *state) {
 
 void Round(Worker *worker) {
   bool vacuum_directory = false;
-  if (!RunTransaction(ListTables, worker)) return;
+  if (!RunStep(worker, ListTables, worker)) return;
   ListCell *cell;
   foreach (cell, worker->relations) {
     const Oid relation = lfirst_oid(cell);
@@ -192,8 +206,12 @@ void Round(Worker *worker) {
     TableRun run{relation, state, {}, false, false};
     bool succeeded;
     do {
-      HandleSignals();
-      succeeded = RunTransaction(CompactOneTable, &run);
+      HandleWorkerSignals();
+      succeeded = RunStep(worker, CompactOneTable, &run);
+      if (succeeded) {
+        worker->rows_moved += run.result.rows_moved;
+        worker->did_something |= run.result.segments_written > 0 || run.result.rows_moved > 0;
+      }
     } while (succeeded && run.result.more && run.result.segments_written > 0);
     if (!succeeded) state->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kRetryMs);
     if (run.vacuum_table) Vacuum(worker, relation);
@@ -209,7 +227,73 @@ void Round(Worker *worker) {
   pgstat_report_activity(STATE_IDLE, nullptr);
 }
 
-void WorkerLoop() {
+void BeginRound(void *state) {
+  auto *worker = static_cast<Worker *>(state);
+  const Job *job = FindJob(kCompactionJob);
+  worker->may_run = job != nullptr && job->scheduled && TryLockRun(kCompactionJob, true);
+  worker->is_locked = worker->may_run;
+}
+
+void EndRound(void *state) {
+  auto *worker = static_cast<Worker *>(state);
+  LockJob(kCompactionJob);
+  Job *job = FindJob(kCompactionJob);
+  if (job == nullptr) return;
+  const TimestampTz now = GetCurrentTimestamp();
+  if (!worker->did_something && worker->error == nullptr) {
+    JobState before = FindJobState(kCompactionJob);
+    const bool was_told = before.consecutive_failures == 0 && before.last_finish <= now &&
+                          !TimestampDifferenceExceeds(before.last_finish, now, kQuietMs);
+    if (was_told) return;
+    before.last_start = worker->started;
+    before.last_finish = before.last_success = now;
+    before.last_outcome = "succeeded";
+    before.consecutive_failures = 0;
+    before.runs++;
+    WriteJobState(before);
+    return;
+  }
+  JobRun run{};
+  run.job = kCompactionJob;
+  run.job_name = job->name;
+  run.owner = GetUserNameFromId(job->owner, true);
+  if (run.owner == nullptr) run.owner = "";
+  run.pid = MyProcPid;
+  run.started = worker->started;
+  run.finished = now;
+  run.outcome = "succeeded";
+  run.rows = worker->rows_moved;
+  if (worker->error != nullptr) {
+    run.outcome = worker->error->sqlerrcode == ERRCODE_QUERY_CANCELED ? "cancelled" : "failed";
+    run.sqlstate = unpack_sql_state(worker->error->sqlerrcode);
+    run.message = ShortMessage(worker->error->message);
+  }
+  job->max_retries = -1;  // other tables go on
+  SettleRun(job, &run);
+}
+
+TimestampTz RunRound(JobSlot *slot, void *state) {
+  auto *worker = static_cast<Worker *>(state);
+  MemoryContextSwitchTo(worker->memory);
+  worker->did_something = worker->may_run = worker->is_locked = false;
+  worker->rows_moved = 0;
+  worker->error = nullptr;
+  worker->started = GetCurrentTimestamp();
+  if (RunTransaction(BeginRound, worker) && worker->may_run) {
+    MarkRunStarted(slot, worker->started, 0);
+    Round(worker);
+    (void)RunTransaction(EndRound, worker);
+  }
+  if (worker->is_locked) UnlockRun(kCompactionJob);
+  MemoryContextReset(worker->memory);
+  return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), compact_naptime_s * 1000L);
+}
+
+int LingerMs() {
+  return static_cast<int>(Min(compact_naptime_s * 1000L + kLingerMs, INT_MAX));
+}
+
+void WorkerLoop(JobSlot *slot) {
   Worker worker{};
   worker.memory =
       AllocSetContextCreate(TopMemoryContext, "tsext worker round", ALLOCSET_DEFAULT_SIZES);
@@ -218,16 +302,7 @@ void WorkerLoop() {
   control.entrysize = sizeof(TableState);
   control.hcxt = TopMemoryContext;
   worker.tables = hash_create("tsext tables", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-  MemoryContextSwitchTo(worker.memory);
-  for (;;) {
-    if (!RunTransaction(FindExtension, &worker) || !worker.extension_exists) return;
-    if (compact_background) Round(&worker);
-    MemoryContextReset(worker.memory);
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-                    compact_naptime_s * 1000L, PG_WAIT_EXTENSION);
-    ResetLatch(MyLatch);
-    HandleSignals();
-  }
+  JobWorkerLoop(slot, RunRound, &worker, LingerMs);
 }
 
 }  // namespace
@@ -239,10 +314,12 @@ void tsext_compact_worker_main(Datum argument) {
   Enter([argument] {
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     pqsignal(SIGTERM, die);
+    pqsignal(SIGINT, StatementCancelHandler);
     BackgroundWorkerUnblockSignals();
-    ClaimWorkerSlot(DatumGetObjectId(argument));
-    BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(argument), InvalidOid, 0);
-    WorkerLoop();
+    if (shared == nullptr) proc_exit(0);
+    JobSlot *slot = ClaimJobSlot(argument);
+    BackgroundWorkerInitializeConnectionByOid(slot->database, InvalidOid, 0);
+    WorkerLoop(slot);
   });
 }
 

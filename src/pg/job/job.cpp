@@ -10,6 +10,7 @@ extern "C" {
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
@@ -161,6 +162,7 @@ void ObjectAccessed(ObjectAccessType access, Oid class_id, Oid object_id, int su
       if (DeleteJobsOfRelation(object_id) > 0) WakeSchedulerAtCommit();
     });
   }
+  if (access == OAT_DROP && class_id == ExtensionRelationId) WakeSchedulerAtCommit();
 }
 
 Oid RoleOf(Node *role) {

@@ -124,6 +124,10 @@ COMMENT ON PROCEDURE tsext.compact_tables(int, jsonb) IS
   'moves hot rows of all tables of the database to segments, as far as the settings ask for it (job 1 does)';
 REVOKE ALL ON PROCEDURE tsext.compact_tables(int, jsonb) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION tsext.job_activity(job_id int, is_due bool)
+RETURNS text LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tsext_job_activity';
+COMMENT ON FUNCTION tsext.job_activity(int, bool) IS 'what the scheduler does with a job, what a due job waits for (internal)';
+
 -- Every view here is a barrier: a condition of the user never sees a row that the view hides.
 CREATE OR REPLACE VIEW tsext.jobs WITH (security_barrier) AS
 SELECT j.id AS job_id, j.name AS job_name, pg_catalog.pg_get_userbyid(j.owner) AS owner, j.proc_schema, j.proc_name,
@@ -133,7 +137,9 @@ SELECT j.id AS job_id, j.name AS job_name, pg_catalog.pg_get_userbyid(j.owner) A
   j.max_runtime, j.max_retries, j.retry_period, j.scheduled, j.fixed_schedule, j.initial_start, j.timezone, j.config,
   s.next_start, s.last_start, s.last_finish, s.last_success, s.last_outcome,
   coalesce(s.runs, 0) AS runs, coalesce(s.failures, 0) AS failures, coalesce(s.crashes, 0) AS crashes,
-  coalesce(s.consecutive_failures, 0) AS consecutive_failures
+  coalesce(s.consecutive_failures, 0) AS consecutive_failures,
+  coalesce(tsext.job_activity(j.id, j.id <> 1 AND j.scheduled AND coalesce(s.next_start <= pg_catalog.now(), false)),
+    CASE WHEN j.scheduled THEN 'scheduled' ELSE 'paused' END) AS status
 FROM tsext.job j LEFT JOIN tsext.job_state s ON s.job = j.id
 WHERE pg_catalog.pg_has_role(j.owner, 'MEMBER') OR pg_catalog.pg_has_role('pg_read_all_stats', 'MEMBER');
 COMMENT ON VIEW tsext.jobs IS 'jobs of the roles one is a member of, for pg_read_all_stats of all roles';

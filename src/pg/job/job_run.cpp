@@ -2,7 +2,6 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/base/stop_point.hpp"
-#include "pg/catalog/segment.hpp"
 #include "pg/job/job.hpp"
 #include "pg/job/launcher.hpp"
 
@@ -12,6 +11,7 @@ extern "C" {
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "nodes/parsenodes.h"
 #include "storage/lock.h"
 #include "utils/fmgrprotos.h"
@@ -26,12 +26,13 @@ namespace {
 
 int64 reported_rows = -1;
 
-/// As an advisory lock, which rollbacks leave alone, but in a key space of its own.
+/// As an advisory lock, which rollbacks leave alone, but in a key space of its own. No look-up: it
+/// is given back outside of transactions.
 LOCKTAG RunTag(int job_id) {
+  constexpr uint32 kJobRuns = 0x74736578;
   constexpr uint16 kKeySpace = 0x7453;
   LOCKTAG tag;
-  SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, CatalogRelation("job"), static_cast<uint32>(job_id),
-                       kKeySpace);
+  SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, kJobRuns, static_cast<uint32>(job_id), kKeySpace);
   return tag;
 }
 
@@ -71,6 +72,50 @@ char *RunStatement(const Job &job) {
           ? "NULL"
           : quote_literal_cstr(JsonbToCString(nullptr, &job.config->root, VARSIZE(job.config)));
   return psprintf("%s %s(%d, %s::pg_catalog.jsonb)", verb, name, job.id, config);
+}
+
+char *ShortMessage(const char *message) {
+  constexpr int kMaxBytes = 2000;
+  const int length = static_cast<int>(strlen(message));
+  return pnstrdup(message, pg_mbcliplen(message, length, kMaxBytes));
+}
+
+void SettleRun(Job *job, JobRun *run) {
+  if (run->id == 0) {
+    InsertJobRun(run);
+  } else {
+    FinishJobRun(*run);
+  }
+  JobState state = FindJobState(job->id);
+  const bool succeeded = strcmp(run->outcome, "succeeded") == 0;
+  const bool crashed = strcmp(run->outcome, "crashed") == 0;
+  state.last_start = run->started;
+  state.last_finish = run->finished;
+  state.last_outcome = run->outcome;
+  state.runs++;
+  if (succeeded) {
+    state.last_success = run->finished;
+    state.consecutive_failures = 0;
+    state.next_start = NextStart(job->schedule, run->finished);
+  } else {
+    state.failures++;
+    state.crashes += crashed;
+    state.consecutive_failures++;
+    // The first crash is taken for somebody else's fault.
+    const int failures = state.consecutive_failures - crashed;
+    state.next_start = run->finished;
+    if (failures > 0)
+      state.next_start += RetryDelay(job->retry_period, job->schedule.interval, failures);
+    if (job->max_retries >= 0 && state.consecutive_failures > job->max_retries && job->scheduled) {
+      job->scheduled = false;
+      UpdateJob(job);
+      WakeSchedulerAtCommit();
+      ereport(LOG, (errmsg("job %d \"%s\" is paused after %d failed runs", job->id, job->name,
+                           state.consecutive_failures),
+                    errhint("Start it again with alter_job(%d, scheduled => true).", job->id)));
+    }
+  }
+  WriteJobState(state);
 }
 
 int64 TakeReportedRows() {

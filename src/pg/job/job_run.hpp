@@ -16,6 +16,14 @@ void UnlockRun(int job_id);
 /// such procedure (any more).
 char *RunStatement(const Job &job);
 
+/// What has become of a run: finishes its row (inserts it when it has none yet), counts, sets the
+/// next start, pauses a job that has failed too often. The job is locked. run->finished is set
+/// already.
+void SettleRun(Job *job, JobRun *run);
+
+/// A text of at most some 2,000 bytes, for messages.
+char *ShortMessage(const char *message);
+
 /// What ReportJobRows() has summed up since the last call, -1: nothing; starts anew.
 int64 TakeReportedRows();
 

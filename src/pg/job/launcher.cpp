@@ -1,10 +1,9 @@
 #include "pg/job/launcher.hpp"
 
-#include <csignal>
-
 #include "pg/base/boundary.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/transaction.hpp"
+#include "pg/job/worker_slots.hpp"
 
 extern "C" {
 #include "access/genam.h"
@@ -32,102 +31,25 @@ namespace tsext::pg {
 
 namespace {
 
-constexpr int kMaxDatabases = 64;
 // A database without the extension is looked at this often (CREATE EXTENSION wakes the launcher).
 constexpr int kProbeIntervalMs = 60 * 1000;
-// After DROP DATABASE and the like asked for it, a database gets no worker for so long.
-constexpr int kHoldMs = 15 * 1000;
+// Between two looks at all databases.
+constexpr int kPauseMs = 5 * 1000;
+// A scheduler that has died is started again after so long.
+constexpr int kRestartIntervalMs = 5 * 1000;
 
-struct WorkerSlot {
-  Oid database;            // InvalidOid: free
-  pid_t pid;               // 0: no worker runs
-  TimestampTz hold_until;  // no worker before this
-};
-
-/// In shared memory; `lock` protects all of it.
-struct LauncherShared {
-  LWLock *lock;
-  Latch *launcher;  // nullptr: not running
-  bool probe;
-  WorkerSlot slots[kMaxDatabases];
-};
-
-LauncherShared *shared = nullptr;
-shmem_request_hook_type previous_shmem_request = nullptr;
-shmem_startup_hook_type previous_shmem_startup = nullptr;
 ProcessUtility_hook_type previous_utility = nullptr;
-bool wake_at_commit = false;
+bool wake_launcher_at_commit = false;
+bool wake_scheduler_at_commit = false;
 
 constexpr int kMaxTasks = 4;
 int (*tasks[kMaxTasks])();
 int task_count = 0;
 
-void RequestSharedMemory() {
-  if (previous_shmem_request != nullptr) previous_shmem_request();
-  RequestAddinShmemSpace(MAXALIGN(sizeof(LauncherShared)));
-  RequestNamedLWLockTranche("tsext_launcher", 1);
-}
-
-void StartSharedMemory() {
-  if (previous_shmem_startup != nullptr) previous_shmem_startup();
-  LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-  bool found;
-  shared = static_cast<LauncherShared *>(
-      ShmemInitStruct("tsext launcher", sizeof(LauncherShared), &found));
-  if (!found) {
-    memset(static_cast<void *>(shared), 0, sizeof *shared);
-    shared->lock = &GetNamedLWLockTranche("tsext_launcher")->lock;
-  }
-  LWLockRelease(AddinShmemInitLock);
-}
-
-/// The slot of a database, or a free one when `claim`; nullptr when there is none. The lock is
-/// held.
-WorkerSlot *FindSlot(Oid database, bool claim) {
-  WorkerSlot *available = nullptr;
-  for (WorkerSlot &slot : shared->slots) {
-    if (slot.database == database) return &slot;
-    if (available == nullptr &&
-        (slot.database == InvalidOid || (slot.pid == 0 && slot.hold_until == 0)))
-      available = &slot;
-  }
-  if (!claim || available == nullptr) return nullptr;
-  *available = {database, 0, 0};
-  return available;
-}
-
-void ReleaseWorkerSlot(int, Datum) {
-  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-  for (WorkerSlot &slot : shared->slots) {
-    if (slot.pid == MyProcPid) slot.pid = 0;
-  }
-  LWLockRelease(shared->lock);
-}
-
 void DetachLauncher(int, Datum) {
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
   shared->launcher = nullptr;
   LWLockRelease(shared->lock);
-}
-
-/// Ends the worker of a database and keeps it away for a while: a command needs the database
-/// without sessions.
-void StopWorkerOf(Oid database) {
-  if (shared == nullptr || !OidIsValid(database)) return;
-  for (int attempt = 0; attempt < 100; attempt++) {
-    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    WorkerSlot *slot = FindSlot(database, true);
-    pid_t pid = 0;
-    if (slot != nullptr) {
-      slot->hold_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kHoldMs);
-      pid = slot->pid;
-    }
-    LWLockRelease(shared->lock);
-    if (pid == 0) return;
-    if (attempt % 20 == 0) kill(pid, SIGTERM);
-    CHECK_FOR_INTERRUPTS();
-    pg_usleep(50 * 1000L);
-  }
 }
 
 /// The database that a command needs for itself, or nullptr.
@@ -162,7 +84,7 @@ void StopWorkersBeforeUtility(PlannedStmt *statement, const char *query, bool re
   Enter([&] {
     if (const char *name = ExclusiveDatabase(statement->utilityStmt);
         name != nullptr && IsTransactionState()) {
-      StopWorkerOf(get_database_oid(name, true));
+      StopWorkersOf(get_database_oid(name, true));
     }
   });
   (previous_utility != nullptr ? previous_utility : standard_ProcessUtility)(
@@ -177,18 +99,31 @@ void WakeLauncher() {
   LWLockRelease(shared->lock);
 }
 
+void WakeScheduler() {
+  if (shared == nullptr) return;
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  if (DatabaseSlot *slot = FindDatabaseSlot(MyDatabaseId, false); slot != nullptr) {
+    slot->changes++;
+    if (slot->latch != nullptr) SetLatch(slot->latch);
+  }
+  LWLockRelease(shared->lock);
+}
+
+// A prepared transaction wakes nobody: the scheduler looks by itself once in a while.
 void AfterTransaction(XactEvent event, void *) {
-  if (!wake_at_commit) return;
-  if (event == XACT_EVENT_COMMIT) WakeLauncher();
-  if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT) wake_at_commit = false;
+  if (event == XACT_EVENT_COMMIT && wake_launcher_at_commit) WakeLauncher();
+  if (event == XACT_EVENT_COMMIT && wake_scheduler_at_commit) WakeScheduler();
+  if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+    wake_launcher_at_commit = wake_scheduler_at_commit = false;
 }
 
 /// What the launcher knows of one database.
 struct Database {
   Oid oid;
-  BackgroundWorkerHandle *handle;  // nullptr: no worker
+  BackgroundWorkerHandle *handle;  // nullptr: no scheduler
   TimestampTz next_probe;
   bool listed;
+  bool wanted;  // somebody asked for a scheduler while there was one: it may be on its way out
 };
 
 struct Launcher {
@@ -212,7 +147,7 @@ void ListDatabases(void *state) {
     }
     if (found == nullptr && launcher->count < kMaxDatabases) {
       found = &launcher->databases[launcher->count++];
-      *found = {form->oid, nullptr, 0, true};
+      *found = {form->oid, nullptr, 0, true, false};
     }
     if (found != nullptr) found->listed = true;
   }
@@ -222,33 +157,40 @@ void ListDatabases(void *state) {
 
 bool IsHeld(Oid database, TimestampTz now) {
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-  WorkerSlot *slot = FindSlot(database, false);
+  DatabaseSlot *slot = FindDatabaseSlot(database, false);
   const bool held = slot != nullptr && slot->hold_until > now;
   if (slot != nullptr && !held) slot->hold_until = 0;
   LWLockRelease(shared->lock);
   return held;
 }
 
-void StartWorker(Launcher *launcher, Database *database) {
+/// How long a database whose scheduler has ended goes without.
+int PauseAfterEnd(Oid database) {
+  LWLockAcquire(shared->lock, LW_SHARED);
+  const DatabaseSlot *slot = FindDatabaseSlot(database, false);
+  const bool has_died = slot != nullptr && !slot->has_no_extension;
+  LWLockRelease(shared->lock);
+  return has_died ? kRestartIntervalMs : kProbeIntervalMs;
+}
+
+void StartScheduler(Launcher *launcher, Database *database) {
   BackgroundWorker worker{};
   worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
   worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
   worker.bgw_restart_time = BGW_NEVER_RESTART;  // the launcher starts it again
   strlcpy(worker.bgw_library_name, "tsext", BGW_MAXLEN);
-  strlcpy(worker.bgw_function_name, "tsext_compact_worker_main", BGW_MAXLEN);
-  pg_snprintf(worker.bgw_name, BGW_MAXLEN, "tsext compaction, database %u", database->oid);
-  strlcpy(worker.bgw_type, "tsext compaction", BGW_MAXLEN);
+  strlcpy(worker.bgw_function_name, "tsext_scheduler_main", BGW_MAXLEN);
+  pg_snprintf(worker.bgw_name, BGW_MAXLEN, "tsext scheduler, database %u", database->oid);
+  strlcpy(worker.bgw_type, "tsext scheduler", BGW_MAXLEN);
   worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
   worker.bgw_notify_pid = MyProcPid;
   MemoryContext caller = MemoryContextSwitchTo(launcher->memory);
   if (!RegisterDynamicBackgroundWorker(&worker, &database->handle)) {
     database->handle = nullptr;
-    ereport(
-        LOG,
-        (errmsg(
-             "could not start the tsext worker of database %u: no background worker slot is free",
-             database->oid),
-         errhint("Raise max_worker_processes.")));
+    ereport(LOG, (errmsg("could not start the tsext scheduler of database %u: no background worker "
+                         "slot is free",
+                         database->oid),
+                  errhint("Raise max_worker_processes.")));
   }
   MemoryContextSwitchTo(caller);
 }
@@ -270,13 +212,19 @@ void LauncherRound(Launcher *launcher) {
       if (GetBackgroundWorkerPid(database.handle, &pid) == BGWH_STOPPED) {
         pfree(database.handle);
         database.handle = nullptr;
-        database.next_probe = TimestampTzPlusMilliseconds(now, kProbeIntervalMs);
+        database.next_probe =
+            database.wanted ? 0 : TimestampTzPlusMilliseconds(now, PauseAfterEnd(database.oid));
       }
     }
+    // The clock was set back.
+    database.next_probe =
+        Min(database.next_probe, TimestampTzPlusMilliseconds(now, kProbeIntervalMs));
     if (probe) database.next_probe = 0;
+    if (probe && database.handle != nullptr) database.wanted = true;
     if (database.handle == nullptr && !database.listed) continue;  // dropped
     if (database.handle == nullptr && database.next_probe <= now && !IsHeld(database.oid, now)) {
-      StartWorker(launcher, &database);
+      StartScheduler(launcher, &database);
+      database.wanted = false;
       database.next_probe = TimestampTzPlusMilliseconds(now, kProbeIntervalMs);
     }
     launcher->databases[kept++] = database;
@@ -290,7 +238,7 @@ void LauncherLoop() {
   launcher->memory = TopMemoryContext;
   while (!ShutdownRequestPending) {
     LauncherRound(launcher);
-    long pause_ms = compact_naptime_s * 1000L;
+    long pause_ms = kPauseMs;
     for (int i = 0; i < task_count; i++) {
       if (const int wish_ms = tasks[i](); wish_ms >= 0) pause_ms = Min(pause_ms, wish_ms);
     }
@@ -307,33 +255,22 @@ void LauncherLoop() {
 
 }  // namespace
 
-void ClaimWorkerSlot(Oid database) {
-  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-  WorkerSlot *slot = FindSlot(database, true);
-  const bool taken = slot == nullptr || slot->pid != 0 || slot->hold_until > GetCurrentTimestamp();
-  if (!taken) slot->pid = MyProcPid;
-  LWLockRelease(shared->lock);
-  if (taken) proc_exit(0);
-  before_shmem_exit(ReleaseWorkerSlot, 0);
-}
-
 void AddLauncherTask(int (*task)()) {
   Assert(task_count < kMaxTasks);
   tasks[task_count++] = task;
 }
 
-void WakeSchedulerAtCommit() {}
+void WakeSchedulerAtCommit() {
+  wake_scheduler_at_commit = true;
+}
 
 void WakeLauncherAtCommit() {
-  wake_at_commit = true;
+  wake_launcher_at_commit = true;
 }
 
 void InitLauncher() {
   if (!process_shared_preload_libraries_in_progress) return;
-  previous_shmem_request = shmem_request_hook;
-  shmem_request_hook = RequestSharedMemory;
-  previous_shmem_startup = shmem_startup_hook;
-  shmem_startup_hook = StartSharedMemory;
+  InitWorkerSlots();
   previous_utility = ProcessUtility_hook;
   ProcessUtility_hook = StopWorkersBeforeUtility;
   RegisterXactCallback(AfterTransaction, nullptr);

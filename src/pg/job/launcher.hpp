@@ -1,7 +1,7 @@
 #pragma once
 
-// The launcher: one background worker of the cluster that keeps a worker in every database that has
-// the extension, and starts the workers of other features.
+// The launcher: one background worker of the cluster that keeps a scheduler in every database that
+// has the extension, and starts the workers of other features.
 
 #include "pg/base/postgres.hpp"
 
@@ -16,10 +16,6 @@ void InitLauncher();
 /// runs outside of a transaction.
 void AddLauncherTask(int (*task)());
 
-/// A database worker's place in shared memory; exits the process when another worker of this
-/// database has it.
-void ClaimWorkerSlot(Oid database);
-
 /// Lets the scheduler of this database look at its jobs anew after the commit.
 void WakeSchedulerAtCommit();
 
@@ -30,5 +26,7 @@ void WakeLauncherAtCommit();
 
 extern "C" {
 PGDLLEXPORT void tsext_launcher_main(Datum argument);
+PGDLLEXPORT void tsext_scheduler_main(Datum argument);
+PGDLLEXPORT void tsext_job_worker_main(Datum argument);
 PGDLLEXPORT void tsext_compact_worker_main(Datum argument);
 }

@@ -1,0 +1,252 @@
+# The scheduler: jobs run as their owners, on time, one run at a time; every way a run can end is recorded and stops nobody else;
+# restart, crash, promotion, DROP DATABASE and DROP EXTENSION.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep time);
+
+my $node = PostgreSQL::Test::Cluster->new('job');
+$node->init(allows_streaming => 1);
+$node->append_conf('postgresql.conf', q{
+max_worker_processes = 16
+tsext.compact_background = off
+log_min_messages = log
+});
+$node->start;
+$node->safe_psql('postgres', q{
+CREATE EXTENSION tsext;
+CREATE ROLE alice LOGIN;
+CREATE ROLE silent NOLOGIN;
+CREATE TABLE note (n bigserial, job int, at timestamptz DEFAULT clock_timestamp(), who text DEFAULT current_user, pid int DEFAULT pg_backend_pid(), config jsonb);
+GRANT ALL ON note TO PUBLIC; GRANT ALL ON SEQUENCE note_n_seq TO PUBLIC;
+CREATE PROCEDURE take_note(job_id int, config jsonb) LANGUAGE sql AS $$ INSERT INTO note (job, config) VALUES (job_id, config) $$;
+CREATE FUNCTION note_function(job_id int, config jsonb) RETURNS int LANGUAGE sql AS $$ INSERT INTO note (job) VALUES (job_id) RETURNING 1 $$;
+CREATE PROCEDURE commits(job_id int, config jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO note (job, config) VALUES (job_id, '1'); COMMIT;
+  INSERT INTO note (job, config) VALUES (job_id, '2'); ROLLBACK;
+  INSERT INTO note (job, config) VALUES (job_id, '3'); COMMIT;
+  RAISE EXCEPTION 'after the third' USING ERRCODE = 'TS001';
+END $$;
+CREATE PROCEDURE fails(job_id int, config jsonb) LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it failed' USING ERRCODE = 'TS002'; END $$;
+CREATE PROCEDURE sleeps(job_id int, config jsonb) LANGUAGE plpgsql AS $$ BEGIN INSERT INTO note (job) VALUES (job_id); COMMIT; PERFORM pg_sleep((config->>'s')::float8); END $$;
+CREATE PROCEDURE stubborn(job_id int, config jsonb) LANGUAGE plpgsql AS $$
+BEGIN LOOP BEGIN PERFORM pg_sleep(1000); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$;
+CREATE PROCEDURE dies(job_id int, config jsonb) LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(10); END $$;
+CREATE PROCEDURE leaves_traces(job_id int, config jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO note (job, config) VALUES (job_id, to_jsonb(current_setting('search_path') || coalesce(to_regclass('pg_temp.trace')::text, '')));
+  SET search_path = pg_catalog, public; CREATE TEMP TABLE trace (v int);
+END $$;
+});
+
+# Adds a job and returns its id.
+sub add_job
+{
+	my ($procedure, $interval, $more, $role) = @_;
+	$more = defined $more ? ", $more" : '';
+	return $node->safe_psql('postgres', ($role ? "SET ROLE $role; " : '') . "SELECT add_job('$procedure', '$interval'$more)");
+}
+sub delete_job { $node->safe_psql('postgres', "SELECT delete_job($_)") for @_; }
+sub wait_for
+{
+	my ($sql, $what) = @_;
+	ok($node->poll_query_until('postgres', $sql), $what);
+}
+sub ended { my ($job) = @_; return "SELECT count(*) > 0 FROM tsext.job_runs WHERE job_id = $job AND outcome <> 'running'"; }
+
+wait_for(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'tsext scheduler'}, 'CREATE EXTENSION brings a scheduler');
+
+# On time, again and again, as the owner, by one worker that stays.
+my $alices = add_job('take_note', '1 s', q{config => '{"a": 1}'}, 'alice');
+my $function = add_job('note_function', '1 s', 'fixed_schedule => false');
+wait_for("SELECT count(*) >= 3 FROM note WHERE job = $alices", 'a job runs again and again');
+is($node->safe_psql('postgres', "SELECT DISTINCT who, config FROM note WHERE job = $alices"), 'alice|{"a": 1}', 'as its owner, with its config');
+is($node->safe_psql('postgres', "SELECT count(DISTINCT pid) FROM note WHERE job = $alices"), '1', 'by a worker that stays');
+is($node->safe_psql('postgres', "SELECT DISTINCT usename FROM pg_stat_activity JOIN note USING (pid) WHERE job = $alices"), 'alice', 'which is connected as the owner');
+is($node->safe_psql('postgres', "SELECT bool_and(r.started - t.first < interval '1 s') FROM tsext.job_runs r, (SELECT job_id, initial_start + date_trunc('second', r2.started - initial_start) AS first, r2.run_id FROM tsext.jobs JOIN tsext.job_runs r2 USING (job_id)) t WHERE t.run_id = r.run_id AND r.job_id = $alices"), 't', 'on its grid');
+wait_for("SELECT count(*) >= 2 FROM note WHERE job = $function", 'a function is a job too');
+is($node->safe_psql('postgres', "SELECT DISTINCT outcome FROM tsext.job_runs WHERE job_id = $alices AND outcome <> 'running'"), 'succeeded', 'runs are recorded');
+
+# Pause, resume, other settings, without a restart.
+$node->safe_psql('postgres', "SELECT alter_job($alices, scheduled => false); SELECT alter_job($function, scheduled => false)");
+sleep 2;
+my $paused = $node->safe_psql('postgres', "SELECT count(*) FROM note WHERE job IN ($alices, $function)");
+is($node->safe_psql('postgres', "SELECT DISTINCT status FROM tsext.jobs WHERE job_id IN ($alices, $function)"), 'paused', 'a paused job says so');
+sleep 2;
+is($node->safe_psql('postgres', "SELECT count(*) FROM note WHERE job IN ($alices, $function)"), $paused, 'and does not run');
+$node->safe_psql('postgres', "SELECT alter_job($alices, scheduled => true, config => '{\"a\": 2}')");
+wait_for("SELECT count(*) > 0 FROM note WHERE job = $alices AND config = '{\"a\": 2}'", 'a resumed job runs with its new config');
+delete_job($alices, $function);
+
+# Procedures that commit; what they committed stays when they fail later.
+my $commits = add_job('commits', '1 hour');
+wait_for(ended($commits), 'a procedure that commits comes to its end');
+is($node->safe_psql('postgres', "SELECT string_agg(config::text, ',' ORDER BY n) FROM note WHERE job = $commits"), '1,3', 'commits and rollbacks count');
+is($node->safe_psql('postgres', "SELECT outcome, sqlstate, message FROM tsext.job_runs WHERE job_id = $commits"), 'failed|TS001|after the third', 'its failure has SQLSTATE and message');
+
+# Failures: back-off, then pause.
+my $fails = add_job('fails', '1 hour', 'scheduled => false');
+$node->safe_psql('postgres', "SELECT alter_job($fails, scheduled => true, max_retries => 2, retry_period => '1 s')");
+wait_for("SELECT NOT scheduled FROM tsext.jobs WHERE job_id = $fails", 'a job that fails too often is paused');
+is($node->safe_psql('postgres', "SELECT runs, failures, consecutive_failures FROM tsext.jobs WHERE job_id = $fails"), '3|3|3', 'after its retries');
+is($node->safe_psql('postgres', "SELECT count(*) FILTER (WHERE gap >= interval '1 s'), count(*) FILTER (WHERE gap >= interval '2 s') FROM (SELECT started - lag(finished) OVER (ORDER BY run_id) AS gap FROM tsext.job_runs WHERE job_id = $fails) g"), '2|1', 'with growing pauses');
+is($node->safe_psql('postgres', "SELECT DISTINCT outcome, sqlstate, message FROM tsext.job_runs WHERE job_id = $fails"), 'failed|TS002|it failed', 'each is recorded');
+
+# A procedure that goes, an owner who may not log in.
+$node->safe_psql('postgres', 'CREATE PROCEDURE goes(job_id int, config jsonb) LANGUAGE sql AS $$ SELECT $$');
+my $gone = add_job('goes', '1 hour', q{initial_start => now() + interval '1 s'});
+$node->safe_psql('postgres', 'DROP PROCEDURE goes');
+wait_for(ended($gone), 'a procedure that is gone is noticed');
+is($node->safe_psql('postgres', "SELECT outcome, sqlstate, message FROM tsext.job_runs WHERE job_id = $gone"), "failed|42883|procedure public.goes(job_id integer, config jsonb) of job $gone does not exist", 'and named');
+my $silent = add_job('take_note', '1 hour', undef, 'silent');
+wait_for(ended($silent), 'an owner who may not log in is noticed');
+is($node->safe_psql('postgres', "SELECT outcome, sqlstate, message FROM tsext.job_runs WHERE job_id = $silent"), 'failed|28000|role "silent" is not permitted to log in', 'and named');
+
+# Time limits.
+my $long = add_job('sleeps', '1 hour', q{config => '{"s": 1000}', scheduled => false});
+my $stubborn = add_job('stubborn', '1 hour', 'scheduled => false');
+$node->safe_psql('postgres', "SELECT alter_job($_, scheduled => true, max_runtime => '1 s')") for ($long, $stubborn);
+wait_for(ended($long), 'a run that takes too long is cancelled');
+is($node->safe_psql('postgres', "SELECT outcome, sqlstate FROM tsext.job_runs WHERE job_id = $long"), 'timed out|57014', 'and recorded so');
+wait_for(ended($stubborn), 'one that ignores it is terminated');
+is($node->safe_psql('postgres', "SELECT outcome, sqlstate FROM tsext.job_runs WHERE job_id = $stubborn"), 'timed out|57P01', 'and recorded so');
+my $cancelled = add_job('sleeps', '1 hour', q{config => '{"s": 1000}'});
+wait_for("SELECT count(*) = 1 FROM note WHERE job = $cancelled", 'a long run is there');
+is($node->safe_psql('postgres', "SELECT status FROM tsext.jobs WHERE job_id = $cancelled"), 'running', 'and shown');
+my ($status, $out, $err) = $node->psql('postgres', "CALL run_job($cancelled)");
+like($err, qr/job $cancelled is running/, 'no second run by hand');
+$node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM note WHERE job = $cancelled");
+wait_for("SELECT outcome = 'cancelled' FROM tsext.job_runs WHERE job_id = $cancelled ORDER BY run_id LIMIT 1", 'a run can be cancelled by hand');
+
+# A worker that dies; the next job of its owner is run by another.
+my $dies = add_job('dies', '1 hour');
+wait_for(ended($dies), 'the death of a worker is noticed');
+is($node->safe_psql('postgres', "SELECT outcome, sqlstate FROM tsext.job_runs WHERE job_id = $dies ORDER BY run_id LIMIT 1"), 'crashed|57P01', 'and recorded');
+delete_job($dies, $cancelled, $long, $stubborn, $silent, $gone, $fails, $commits);
+
+# Sessions are clean: nothing of a run is seen by the next.
+my $traces = add_job('leaves_traces', '1 s');
+wait_for("SELECT count(*) >= 2 FROM note WHERE job = $traces", 'a job that leaves traces runs again');
+is($node->safe_psql('postgres', "SELECT count(DISTINCT config), count(DISTINCT pid) FROM note WHERE job = $traces"), '1|1', 'and finds none of them, in the same process');
+delete_job($traces);
+
+# No more workers than allowed, and all jobs have their turn.
+$node->safe_psql('postgres', 'ALTER SYSTEM SET tsext.max_job_workers = 2; SELECT pg_reload_conf(); TRUNCATE note');
+my @many = map { add_job('sleeps', '1 hour', q{config => '{"s": 0.7}', initial_start => date_trunc('second', now()) + interval '3 s'}, $_ % 2 ? 'alice' : 'postgres') } (1 .. 6);
+my $most = 0;
+for (1 .. 100)
+{
+	my ($workers, $done) = split /\|/, $node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'tsext job worker'), (SELECT count(*) FROM note)});
+	$most = $workers if $workers > $most;
+	last if $done == 6;
+	usleep(100_000);
+}
+is($node->safe_psql('postgres', 'SELECT count(DISTINCT job) FROM note'), '6', 'all jobs of both owners had their turn');
+cmp_ok($most, '<=', 2, 'with no more workers than allowed');
+wait_for("SELECT count(*) = 0 FROM tsext.job_runs WHERE outcome = 'running'", 'all end');
+delete_job(@many);
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET tsext.max_job_workers; SELECT pg_reload_conf()');
+
+# By hand, a paused job too.
+my $once = add_job('take_note', '1 s', 'scheduled => false');
+$node->safe_psql('postgres', "CALL run_job($once)");
+is($node->safe_psql('postgres', "SELECT count(*) FROM note WHERE job = $once"), '1', 'run_job() runs a paused job');
+delete_job($once);
+
+# A job goes with its relation.
+$node->safe_psql('postgres', q{CREATE TABLE of_policy (v int); INSERT INTO tsext.job SELECT 900, 'of a table', owner, proc_schema, proc_name, 'of_policy', schedule_interval, max_runtime, max_retries, retry_period, false, fixed_schedule FROM tsext.job WHERE id = 1; DROP TABLE of_policy});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM tsext.jobs WHERE job_id = 900}), '0', 'a job goes with its relation');
+
+# Restart, immediate stop: what ran is recorded as crashed and is due again; the others go on.
+$node->safe_psql('postgres', 'TRUNCATE note');
+my $steady = add_job('take_note', '1 s');
+my $interrupted = add_job('sleeps', '1 hour', q{config => '{"s": 1000}'});
+wait_for("SELECT count(*) = 1 FROM note WHERE job = $interrupted", 'a run is under way');
+$node->stop('immediate');
+$node->start;
+wait_for("SELECT count(*) = 2 FROM note WHERE job = $interrupted", 'after a crash it runs again');
+is($node->safe_psql('postgres', "SELECT outcome FROM tsext.job_runs WHERE job_id = $interrupted ORDER BY run_id LIMIT 1"), 'crashed', 'and the first run is recorded as crashed');
+my $before = $node->safe_psql('postgres', "SELECT count(*) FROM note WHERE job = $steady");
+wait_for("SELECT count(*) > $before FROM note WHERE job = $steady", 'the others go on');
+$node->restart;
+wait_for("SELECT count(*) > $before + 1 FROM note WHERE job = $steady", 'after a restart too');
+delete_job($interrupted);
+
+# The death of a process by kill -9 at each stop point: the server restarts by itself and so do the jobs.
+$node->safe_psql('postgres', 'ALTER SYSTEM SET restart_after_crash = on; SELECT pg_reload_conf()');
+for my $point (qw(job_before_run job_after_run job_after_record))
+{
+	my $log_offset = -s $node->logfile;
+	$node->safe_psql('postgres', "ALTER SYSTEM SET tsext.stop_point = '$point:crash'; SELECT pg_reload_conf()");
+	for (1 .. 100) { last if slurp_file($node->logfile, $log_offset) =~ /was terminated by signal 9/; usleep(100_000); }
+	like(slurp_file($node->logfile, $log_offset), qr/"tsext job worker" \(PID \d+\) was terminated by signal 9/, "$point: the worker was killed");
+	for (1 .. 100) { last if ($node->psql('postgres', 'ALTER SYSTEM RESET tsext.stop_point'))[0] == 0; usleep(100_000); }
+	for (1 .. 100) { last if ($node->psql('postgres', 'SELECT pg_reload_conf()'))[0] == 0; usleep(100_000); }
+	usleep(500_000);
+	for (1 .. 100) { last if ($node->psql('postgres', 'SELECT 1'))[0] == 0; usleep(100_000); }
+	$before = $node->safe_psql('postgres', "SELECT count(*) FROM note WHERE job = $steady");
+	wait_for("SELECT count(*) > $before FROM note WHERE job = $steady", "$point: the job runs again");
+	wait_for("SELECT count(*) = 0 FROM tsext.job_runs WHERE outcome = 'running' AND started < now() - interval '5 s'", "$point: no run is left as running");
+}
+
+# DROP, RENAME and copies of a database with jobs at work.
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', q{CREATE EXTENSION tsext; CREATE PROCEDURE sleeps(job_id int, config jsonb) LANGUAGE sql AS $$ SELECT pg_sleep(1000) $$; SELECT add_job('sleeps', '1 s')});
+ok($node->poll_query_until('other', q{SELECT count(*) = 1 FROM tsext.job_runs WHERE outcome = 'running'}), 'a job runs in another database');
+$node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE other');
+pass('CREATE DATABASE … TEMPLATE is not in its way');
+$node->safe_psql('postgres', 'ALTER DATABASE other RENAME TO renamed');
+pass('nor is a rename');
+$node->safe_psql('postgres', 'DROP DATABASE renamed');
+pass('nor is DROP DATABASE');
+ok($node->poll_query_until('copy', q{SELECT count(*) >= 1 FROM tsext.job_runs WHERE outcome = 'crashed'}), 'the copy has a scheduler, which finds the run that its origin had');
+$node->safe_psql('postgres', 'DROP DATABASE copy');
+
+# A dump has the jobs; what is restored goes on.
+my $dump = $node->basedir . '/jobs.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'pg_dump');
+$node->safe_psql('postgres', 'CREATE DATABASE restored');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, 'restored' ], 'psql restores');
+$before = $node->safe_psql('restored', "SELECT count(*) FROM note WHERE job = $steady");
+ok($node->poll_query_until('restored', "SELECT count(*) > $before FROM note WHERE job = $steady"), 'a restored job runs');
+cmp_ok($node->safe_psql('restored', "SELECT add_job('take_note', '1 hour')"), '>', $steady, 'new jobs get new ids');
+$node->safe_psql('postgres', 'DROP DATABASE restored');
+
+# DROP EXTENSION while a job runs, and again.
+add_job('sleeps', '1 hour', q{config => '{"s": 1000}'});
+wait_for("SELECT count(*) > 0 FROM tsext.jobs WHERE status = 'running' AND proc_name = 'sleeps'", 'a job runs');
+$node->safe_psql('postgres', 'DROP EXTENSION tsext CASCADE');
+wait_for(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'tsext%' AND datname = 'postgres'}, 'DROP EXTENSION ends scheduler and workers');
+$node->safe_psql('postgres', q{TRUNCATE note; CREATE EXTENSION tsext});
+my $again = add_job('take_note', '1 s');
+wait_for("SELECT count(*) > 0 FROM note WHERE job = $again", 'with CREATE EXTENSION jobs run again');
+
+# A standby runs nothing, and everything when it is promoted.
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('job_standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+$node->wait_for_catchup($standby);
+is($standby->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'tsext%'}), '0', 'no worker on a standby');
+($status, $out, $err) = $standby->psql('postgres', "CALL run_job($again)");
+like($err, qr/during recovery/, 'nor a run by hand');
+$node->stop('immediate');
+$standby->promote;
+$before = $standby->safe_psql('postgres', "SELECT count(*) FROM note WHERE job = $again");
+ok($standby->poll_query_until('postgres', "SELECT count(*) > $before FROM note WHERE job = $again"), 'a promoted standby runs the jobs');
+$standby->stop;
+
+# Too few background workers: jobs wait, say so, and run when there are some.
+$node->append_conf('postgresql.conf', 'max_worker_processes = 3');
+$node->start;
+wait_for("SELECT status LIKE 'waits: no background worker%' FROM tsext.jobs WHERE job_id = $again", 'a job without a worker says why it waits');
+like(slurp_file($node->logfile), qr/a due job of tsext must wait: no background worker slot is free/, 'as does the log');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 16');
+$before = $node->safe_psql('postgres', "SELECT count(*) FROM note WHERE job = $again");
+$node->restart;
+wait_for("SELECT count(*) > $before FROM note WHERE job = $again", 'with more of them it runs');
+$node->stop;
+done_testing();
