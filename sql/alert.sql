@@ -32,6 +32,7 @@ SELECT name, owner = current_user AS mine, labels, state, since, value, evaluate
 CALL run_job(:cpu);
 SELECT * FROM seen;
 SELECT * FROM news();
+SELECT job_name, schedule_interval, max_runtime, config FROM tsext.jobs WHERE job_id = :cpu;
 -- Nothing new, no change, and rows that are as they were are not written again.
 SELECT string_agg(ctid::text, ' ' ORDER BY id) AS before FROM tsext.alert_instance \gset
 CALL run_job(:cpu);

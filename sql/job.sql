@@ -121,6 +121,14 @@ SELECT add_job('job_note', '1 hour', config => '{"a": 1}', check_config => 'job_
 SELECT alter_job(:checked_id, config => '{}');
 SELECT config, check_config FROM alter_job(:checked_id, config => '{"a": 5}');
 SELECT alter_job(:checked_id, check_config => 'job_set');
+-- It has the rights of the job's owner, whoever changes the job.
+CREATE FUNCTION job_check_who(config jsonb) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'checked by %', current_user; END $$;
+SET ROLE job_bob;
+SELECT add_job('job_note', '1 hour', config => '{}', check_config => 'job_check_who', scheduled => false) AS bobs_id \gset
+RESET ROLE;
+SELECT config FROM alter_job(:bobs_id, config => '{"a": 1}');
+SELECT check_config FROM alter_job(:bobs_id, check_config => 'job_check_who');
+SELECT delete_job(:bobs_id);
 
 -- Rights: jobs belong to who made them.
 SET ROLE job_alice;

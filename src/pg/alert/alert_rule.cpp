@@ -140,10 +140,14 @@ int AddAlertJob(const Alert &alert, const Interval &every) {
                     schema),
            3, types, values, nullptr);
   bool is_null;
-  const int job =
-      DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+  Datum job = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+  // A query that hangs is an error that shows, not an alert that is silent.
+  types[0] = INT4OID;
+  values[0] = job;
+  CallJobs(psprintf("SELECT FROM %s.alter_job($1, max_runtime => greatest($2, '1 min'))", schema),
+           2, types, values, nullptr);
   SetUserIdAndSecContext(user, context);
-  return job;
+  return DatumGetInt32(job);
 }
 
 /// Whether the job of the alert is still there and does evaluate this alert.

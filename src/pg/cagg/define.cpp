@@ -4,6 +4,8 @@
 #include "pg/cagg/define.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/cagg/refresh.hpp"
+#include "pg/catalog/segment.hpp"
 #include "pg/catalog/set_options.hpp"
 
 extern "C" {
@@ -123,11 +125,14 @@ OptionChanges OptionsOf(const AggregateQuery &aggregate) {
   // Otherwise left open: chosen from the rows.
   if (changes.segment_by_names != nullptr || is_single_series) changes.segment_by = Change::kSet;
   if (IsIntegerTimeType(aggregate.defined.time_type)) {
-    int64_t width;
-    if (!__builtin_mul_overflow(aggregate.defined.cell_width, kBucketsPerChunk, &width)) {
-      changes.chunk_interval = Change::kSet;
-      changes.chunk_interval_text = psprintf(INT64_FORMAT, width);
-    }
+    int64_t minimum;
+    int64_t maximum;
+    TimeTypeRange(aggregate.defined.time_type, &minimum, &maximum);
+    const int64_t width = aggregate.defined.cell_width > maximum / kBucketsPerChunk
+                              ? maximum
+                              : aggregate.defined.cell_width * kBucketsPerChunk;
+    changes.chunk_interval = Change::kSet;
+    changes.chunk_interval_text = psprintf(INT64_FORMAT, width);
   }
   return changes;
 }
@@ -155,7 +160,7 @@ Oid MakeMaterialization(const AggregateQuery &aggregate, RangeVar *name, char *t
   return table;
 }
 
-void MakeObjects(const CreateRequest &request, Oid namespace_id, const AggregateQuery &query) {
+Oid MakeObjects(const CreateRequest &request, Oid namespace_id, const AggregateQuery &query) {
   const IntoClause *into = request.statement->into;
   const char *name = into->rel->relname;
   ContinuousAggregate aggregate = query.defined;
@@ -170,6 +175,19 @@ void MakeObjects(const CreateRequest &request, Oid namespace_id, const Aggregate
   aggregate.view = MakeAggregateView(aggregate, NameOf(namespace_id, name));
   InsertAggregate(aggregate);
   CommandCounterIncrement();
+  return aggregate.view;
+}
+
+/// Computes all buckets: within the transaction where that is one of the user's, which keeps
+/// writers of the table waiting to its end; else in one of its own after the definition is
+/// committed.
+void Fill(Oid view, bool is_top_level) {
+  if (IsInTransactionBlock(is_top_level)) {
+    (void)FillAggregate(view);
+    return;
+  }
+  PreventInTransactionBlock(is_top_level, kCommand);
+  (void)RefreshAggregate(view, kTimeMinimum, kTimeMaximum, RefreshKind::kChanged);
 }
 
 void RefuseUnsuitable(const CreateRequest &request) {
@@ -178,12 +196,6 @@ void RefuseUnsuitable(const CreateRequest &request) {
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                     errmsg("continuous aggregates are stored by the access method tsext"),
                     errhint("Leave USING out.")));
-  if (!into->skipData && IsInTransactionBlock(request.is_top_level))
-    ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-                    errmsg("a continuous aggregate cannot be filled inside a transaction block"),
-                    errdetail("Its definition must be committed before its first refresh."),
-                    errhint("Add WITH NO DATA, and CALL refresh_continuous_aggregate() after the "
-                            "transaction.")));
 }
 
 }  // namespace
@@ -202,11 +214,8 @@ void CreateAggregate(const CreateRequest &request) {
   CheckAggregateQuery(&query);
   // Waits for its writers, who have not noted what they touched.
   LockRelationOid(query.defined.base, ShareRowExclusiveLock);
-  MakeObjects(request, namespace_id, query);
-  if (!statement->into->skipData)
-    ereport(NOTICE,
-            (errmsg("continuous aggregate \"%s\" is empty so far", statement->into->rel->relname),
-             errhint("CALL refresh_continuous_aggregate() fills it.")));
+  const Oid view = MakeObjects(request, namespace_id, query);
+  if (!statement->into->skipData) Fill(view, request.is_top_level);
 }
 
 }  // namespace tsext::pg

@@ -50,6 +50,7 @@ bool IsOfTimescale(const DefElem *option) {
 struct CreateOptions {
   bool is_continuous;
   bool is_given;  // one of the options is there
+  bool names_continuous;
   bool materialized_only;
   List *others;
 };
@@ -64,10 +65,12 @@ CreateOptions ReadOptions(const List *options) {
       continue;
     }
     result.is_given = true;
-    if (strcmp(option->defname, "continuous") == 0)
+    if (strcmp(option->defname, "continuous") == 0) {
+      result.names_continuous = true;
       result.is_continuous = defGetBoolean(option);
-    else
+    } else {
       result.materialized_only = defGetBoolean(option);
+    }
   }
   return result;
 }
@@ -78,6 +81,10 @@ bool RunCreate(Utility *utility) {
   if (create->objtype != OBJECT_MATVIEW) return false;
   const CreateOptions options = ReadOptions(create->into->options);
   if (!options.is_given) return false;
+  if (!options.names_continuous)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("option \"materialized_only\" is for continuous aggregates"),
+                    errhint("Add tsext.continuous.")));
   if (!options.is_continuous) {
     create = reinterpret_cast<CreateTableAsStmt *>(utility->Edit());
     create->into->options = ReadOptions(create->into->options).others;

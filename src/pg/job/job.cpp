@@ -19,6 +19,7 @@ extern "C" {
 #include "parser/parse_func.h"
 #include "tcop/utility.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
@@ -70,8 +71,15 @@ void CheckJobProcedure(Oid procedure, char **schema, char **name) {
                  name);
 }
 
-void CheckConfig(Oid function, Jsonb *config, char **schema, char **name) {
+/// Asks the function. It is the owner's: whoever changes the job runs it with the owner's rights.
+void CheckConfig(Oid owner, Oid function, Jsonb *config, char **schema, char **name) {
   const Oid arguments[] = {JSONBOID};
+  Oid user;
+  int context;
+  GetUserIdAndSecContext(&user, &context);
+  // An error restores the user as it ends the (sub)transaction.
+  if (user != owner) SetUserIdAndSecContext(owner, context | SECURITY_RESTRICTED_OPERATION);
+  const int settings = NewGUCNestLevel();
   CheckProcedure(function, "check function", 1, arguments, "(config jsonb)", schema, name);
   if (get_func_prokind(function) == PROKIND_PROCEDURE) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -79,6 +87,8 @@ void CheckConfig(Oid function, Jsonb *config, char **schema, char **name) {
                     errhint("Make it a function that raises an error for a wrong config.")));
   }
   if (config != nullptr) (void)OidFunctionCall1(function, JsonbPGetDatum(config));
+  AtEOXact_GUC(false, settings);
+  SetUserIdAndSecContext(user, context);
 }
 
 void CheckSchedule(const Schedule &schedule, TimestampTz now) {
@@ -221,7 +231,7 @@ int AddJob(const NewJob &job) {
   row.scheduled = job.scheduled;
   row.config = job.config;
   if (OidIsValid(job.check_config))
-    CheckConfig(job.check_config, job.config, &row.check_schema, &row.check_name);
+    CheckConfig(row.owner, job.check_config, job.config, &row.check_schema, &row.check_name);
 
   row.id = static_cast<int>(nextval_internal(CatalogRelation("job_id"), false));
   row.name = job.name != nullptr ? pstrdup(job.name) : psprintf("%s [%d]", job.proc_name, row.id);
@@ -410,13 +420,13 @@ TSEXT_FUNCTION(tsext_alter_job) {
   if (!PG_ARGISNULL(5)) job->scheduled = PG_GETARG_BOOL(5);
   if (!PG_ARGISNULL(6)) job->config = PG_GETARG_JSONB_P_COPY(6);
   if (!PG_ARGISNULL(9)) {
-    CheckConfig(PG_GETARG_OID(9), job->config, &job->check_schema, &job->check_name);
+    CheckConfig(job->owner, PG_GETARG_OID(9), job->config, &job->check_schema, &job->check_name);
   } else if (!PG_ARGISNULL(6) && job->check_name != nullptr) {
     const Oid arguments[] = {JSONBOID};
     const Oid function =
         LookupFuncName(list_make2(makeString(job->check_schema), makeString(job->check_name)), 1,
                        arguments, false);
-    CheckConfig(function, job->config, &job->check_schema, &job->check_name);
+    CheckConfig(job->owner, function, job->config, &job->check_schema, &job->check_name);
   }
   if (!PG_ARGISNULL(13)) job->name = TextArgument(fcinfo, 13);
   UpdateJob(job);
