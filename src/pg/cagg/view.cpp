@@ -72,7 +72,7 @@ const char *ViewText(const ContinuousAggregate &aggregate) {
       " AND (m.%s%s OPERATOR(pg_catalog.<@) %s) IS NOT TRUE"
       " UNION ALL SELECT d.* FROM %s d WHERE d.%s OPERATOR(pg_catalog.>=) %s"
       " UNION ALL SELECT x.* FROM (SELECT pg_catalog.lower(u.r) AS low,"
-      " pg_catalog.upper(u.r) AS high FROM pg_catalog.unnest(%s) u(r) OFFSET 0) r,"
+      " pg_catalog.upper(u.r) AS high FROM tsext.ranges(%s) u(r) OFFSET 0) r,"
       " LATERAL (SELECT d.* FROM %s d WHERE d.%s OPERATOR(pg_catalog.>=) r.low"
       " AND d.%s OPERATOR(pg_catalog.<) r.high ORDER BY d.%s) x",
       finished, bucket, watermark, bucket, dirty_type.cast, dirty, direct, bucket, watermark, dirty,
