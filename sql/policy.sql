@@ -189,6 +189,18 @@ CALL tsext.policy_retention(:points, '{"drop_after": {"days": 7}}');
 CALL tsext.policy_retention(:points, '{"drop_after": "-7 days"}');
 CALL tsext.policy_retention(:numbers, '{"drop_after": "7 days"}');
 
+-- a config is checked when it is changed
+SELECT config FROM alter_job(:points, config => '{}');
+SELECT config FROM alter_job(:points, config => '{"drop_afer": "7 days"}');
+SELECT config FROM alter_job(:points, config => '{"drop_after": "7 days", "where": "true"}');
+SELECT config FROM alter_job(:points, config => '{"drop_after": null}');
+SELECT config FROM alter_job(:points, config => '{"drop_after": "-7 days"}');
+SELECT config FROM alter_job(:points, config => '{"drop_after": "7 das"}');
+SELECT config FROM alter_job(:points, config => '{"drop_after": true}');
+SELECT config FROM alter_job(:points, config => '["drop_after"]');
+SELECT config FROM alter_job(:numbers, config => '{"drop_after": 0}');
+SELECT config FROM alter_job(:numbers, config => '{"drop_after": "2000"}');
+
 -- names change, policies stay
 ALTER TABLE numbers RENAME TO numerals;
 ALTER TABLE numbers_twin RENAME TO numerals_twin;

@@ -54,6 +54,10 @@ SELECT add_continuous_aggregate_policy('hourly', start_offset => '2 days', end_o
 SELECT add_continuous_aggregate_policy('daily', NULL, NULL, '1 day', initial_start => :later, timezone => 'Asia/Tokyo') AS daily \gset
 SELECT relation, proc_name, schedule_interval, timezone, config FROM tsext.jobs WHERE job_id IN (:hourly, :daily) ORDER BY job_id;
 SELECT add_continuous_aggregate_policy('hourly', '2 days', '1 h', '1 hour', if_not_exists => true, initial_start => :later) = :hourly AS same;
+SELECT config FROM alter_job(:hourly, config => '{"start_offset": null}');
+SELECT config FROM alter_job(:hourly, config => '{"start_offset": "0", "end_offset": "1 day"}');
+SELECT config FROM alter_job(:hourly, config => '{"start_offset": null, "end_offset": "0 days"}');
+SELECT config FROM alter_job(:hourly, config => '{"start_offset": "2 days", "end_offset": "01:00:00"}');
 CALL run_job(:hourly);
 SELECT count(*) > 0 AS some, min(bucket) >= now() - interval '2 days' AS young FROM hourly_materialized;
 SELECT differences('hourly'), differences('daily');
@@ -85,7 +89,7 @@ SELECT differences('hourly'), differences('daily');
 CALL refresh_continuous_aggregate('hourly', NULL, NULL);
 CALL refresh_continuous_aggregate('daily', NULL, NULL);
 SELECT differences('hourly'), differences('daily');
-SELECT materialization, sum(late_rows) AS late_rows FROM tsext.cagg_gone GROUP BY 1 ORDER BY 1::text;
+SELECT materialization, sum(late_rows) AS late_rows FROM tsext.cagg_gone GROUP BY 1 ORDER BY materialization::text;
 SELECT count(*) FROM raw WHERE host = 'too late';
 CALL refresh_continuous_aggregate('hourly', NULL, NULL, force => true);
 SELECT differences('hourly'), differences('daily');

@@ -84,7 +84,7 @@ $node->safe_psql(
 	DROP TABLE app.dropped;
 });
 my $policies = q{SELECT proc_name, relation, owner, schedule_interval, timezone, initial_start, config FROM tsext.jobs
-  WHERE proc_name LIKE 'policy%' ORDER BY 1, 2::text};
+  WHERE proc_name LIKE 'policy%' ORDER BY proc_name, relation::text};
 my $expected = $node->safe_psql('postgres', $policies);
 is(scalar(split /\n/, $expected), 3, 'there are three policies');
 my $dump = $node->basedir . '/policy.sql';
@@ -113,6 +113,74 @@ like($err, qr/does not exist any more/, 'in the old database as well');
 # ids that were given out there are not given out again
 cmp_ok($node->safe_psql('restored', q{SELECT add_retention_policy('app.left', 5) FROM set_integer_now_func('app.left', 'app."Ticks"')}),
 	'>', $columnstore, 'new jobs get new ids');
+
+# Retention below continuous aggregates, killed at every step, round by round: each time new rows come and old ones must go.
+# Chunks of 100 in one table, of automatic width, so far wider, in the other. TSEXT_KILL_ROUNDS: how many rounds.
+my $rounds = $ENV{TSEXT_KILL_ROUNDS} // 1;
+my %tables = (
+	narrow => {
+		unit => 1,
+		points => [qw(retention_after_refresh source_after_aggregate retention_after_aggregates drop_after_segments retention_after_drop)]
+	},
+	auto => {
+		unit => 8640000000,    # a tenth of the narrowest chunk
+		points => [qw(retention_after_refresh source_after_aggregate remove_after_delete remove_after_write retention_after_part)]
+	});
+$node->safe_psql('postgres', q{CREATE SCHEMA kill; CREATE TABLE kill.clock (ticks bigint); INSERT INTO kill.clock VALUES (0)});
+for my $name (sort keys %tables) {
+	my $unit = $tables{$name}{unit};
+	my $interval = $name eq 'narrow' ? '100' : 'auto';
+	$node->safe_psql('postgres', $_)
+	  for "CREATE FUNCTION kill.${name}_now() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT ticks * $unit FROM kill.clock'",
+	  "CREATE TABLE kill.$name (time bigint NOT NULL, v int) USING tsext WITH (tsext.time_column = time, tsext.chunk_interval = '$interval')",
+	  "CREATE TABLE kill.${name}_twin (LIKE kill.$name) USING heap",
+	  "SELECT set_integer_now_func('kill.$name', 'kill.${name}_now')",
+	  "CREATE MATERIALIZED VIEW kill.${name}_tens WITH (tsext.continuous) AS SELECT time_bucket(10 * $unit, time) AS bucket, count(*) AS n, sum(v) AS s
+	    FROM kill.$name GROUP BY 1 WITH NO DATA",
+	  "CREATE MATERIALIZED VIEW kill.${name}_hundreds WITH (tsext.continuous) AS SELECT time_bucket(100 * $unit, bucket) AS bucket, sum(n) AS n, sum(s) AS s
+	    FROM kill.${name}_tens GROUP BY 1 WITH NO DATA";
+	$tables{$name}{job} = $node->safe_psql('postgres', "SELECT add_retention_policy('kill.$name', 1000 * $unit, initial_start => '2100-01-01')");
+}
+my $kills = 0;
+my $wrong = 0;
+my $look = sub {
+	my ($name, $moment, $done) = @_;
+	my $unit = $tables{$name}{unit};
+	my $kept = "time >= ((SELECT ticks FROM kill.clock) - 1000) * $unit";
+	my $rows = $done
+	  ? "(SELECT * FROM kill.${name}_twin WHERE $kept EXCEPT ALL TABLE kill.$name) UNION ALL (TABLE kill.$name EXCEPT ALL SELECT * FROM kill.${name}_twin WHERE $kept)"
+	  : "(SELECT * FROM kill.${name}_twin WHERE $kept EXCEPT ALL TABLE kill.$name) UNION ALL (TABLE kill.$name EXCEPT ALL TABLE kill.${name}_twin)";
+	my $tens = "SELECT time_bucket(10 * $unit, time), count(*), sum(v) FROM kill.${name}_twin GROUP BY 1";
+	my $hundreds = "SELECT time_bucket(100 * $unit, time), count(*)::numeric, sum(v)::numeric FROM kill.${name}_twin GROUP BY 1";
+	my $result = $node->safe_psql('postgres', "SELECT (SELECT count(*) FROM ($rows) d),
+	  (SELECT count(*) FROM (($tens EXCEPT ALL TABLE kill.${name}_tens) UNION ALL (TABLE kill.${name}_tens EXCEPT ALL $tens)) d),
+	  (SELECT count(*) FROM (($hundreds EXCEPT ALL TABLE kill.${name}_hundreds) UNION ALL (TABLE kill.${name}_hundreds EXCEPT ALL $hundreds)) d)");
+	return if $result eq '0|0|0';
+	$wrong++;
+	diag("$name, $moment: $result");
+};
+for my $round (1 .. $rounds) {
+	for my $name (sort keys %tables) {
+		my ($unit, $job) = @{ $tables{$name} }{qw(unit job)};
+		for my $point (@{ $tables{$name}{points} }) {
+			$node->safe_psql('postgres', "UPDATE kill.clock SET ticks = ticks + 700;
+			  INSERT INTO kill.${name}_twin SELECT (ticks - g) * $unit, g FROM kill.clock, generate_series(1, 700) g;
+			  INSERT INTO kill.$name SELECT (ticks - g) * $unit, g FROM kill.clock, generate_series(1, 700) g");
+			$node->safe_psql('postgres', "SELECT rows_moved FROM tsext.compact('kill.$name')") if $kills % 3 != 2;
+			$node->safe_psql('postgres', "CALL refresh_continuous_aggregate('kill.${name}_tens', NULL, NULL)") if $kills % 2 == 0;
+			my $status = $node->psql('postgres', "SET tsext.stop_point = '$point:crash'; CALL run_job($job)", stderr => \my $ignored);
+			if ($status != 0) {
+				$kills++;
+				$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+			}
+			$look->($name, "$point, round $round", 0);
+		}
+		$node->safe_psql('postgres', "CALL run_job($job)");
+		$look->($name, "round $round", 1);
+	}
+}
+is($wrong, 0, "killed $kills times, the aggregates are right and the next run completes");
+cmp_ok($kills, '>=', 8 * $rounds, 'killed at nearly every step');
 
 $node->stop;
 done_testing();

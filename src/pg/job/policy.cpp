@@ -12,6 +12,9 @@
 extern "C" {
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -90,6 +93,14 @@ void SetSchedule(NewJob *job, FunctionCallInfo fcinfo, int interval, int start, 
   if (!PG_ARGISNULL(timezone)) job->timezone = text_to_cstring(PG_GETARG_TEXT_PP(timezone));
 }
 
+/// The function that checks the configs of jobs of a policy's procedure.
+Oid CheckFunction(const char *procedure) {
+  const Oid arguments[] = {JSONBOID};
+  return LookupFuncName(
+      list_make2(makeString(pstrdup("tsext")), makeString(psprintf("%s_check", procedure))), 1,
+      arguments, false);
+}
+
 Jsonb *JsonbOfText(const char *text) {
   return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }
@@ -100,6 +111,7 @@ NewJob NewPolicy(const char *procedure, Oid relation_id, const char *config) {
   job.proc_name = procedure;
   job.relation = relation_id;
   job.config = JsonbOfText(config);
+  job.check_config = CheckFunction(procedure);
   return job;
 }
 
@@ -265,5 +277,24 @@ TSEXT_FUNCTION(tsext_add_continuous_aggregate_policy) {
 TSEXT_FUNCTION(tsext_remove_continuous_aggregate_policy) {
   RemovePolicy(fcinfo, "continuous_aggregate", kRefreshProcedure, "refresh",
                FlagArgument(fcinfo, 1) || FlagArgument(fcinfo, 2));
+  PG_RETURN_VOID();
+}
+
+TSEXT_FUNCTION(tsext_policy_retention_check) {
+  const ConfigKey keys[] = {{"drop_after", OffsetSign::kPositive, false}};
+  CheckPolicyConfig(PG_GETARG_JSONB_P(0), keys, 1);
+  PG_RETURN_VOID();
+}
+
+TSEXT_FUNCTION(tsext_policy_columnstore_check) {
+  const ConfigKey keys[] = {{"after", OffsetSign::kPositive, false}};
+  CheckPolicyConfig(PG_GETARG_JSONB_P(0), keys, 1);
+  PG_RETURN_VOID();
+}
+
+TSEXT_FUNCTION(tsext_policy_refresh_check) {
+  const ConfigKey keys[] = {{"start_offset", OffsetSign::kPositive, true},
+                            {"end_offset", OffsetSign::kNotNegative, true}};
+  CheckPolicyConfig(PG_GETARG_JSONB_P(0), keys, 2);
   PG_RETURN_VOID();
 }

@@ -55,3 +55,15 @@ CREATE OR REPLACE PROCEDURE tsext.policy_refresh(job_id int, config jsonb)
 LANGUAGE c AS 'MODULE_PATHNAME', 'tsext_policy_refresh';
 COMMENT ON PROCEDURE tsext.policy_refresh(int, jsonb) IS
   'refreshes a continuous aggregate: jobs of add_continuous_aggregate_policy() do';
+
+CREATE OR REPLACE FUNCTION tsext.policy_retention_check(config jsonb)
+RETURNS void LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tsext_policy_retention_check';
+COMMENT ON FUNCTION tsext.policy_retention_check(jsonb) IS 'raises an error unless config holds drop_after and nothing else';
+
+CREATE OR REPLACE FUNCTION tsext.policy_columnstore_check(config jsonb)
+RETURNS void LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tsext_policy_columnstore_check';
+COMMENT ON FUNCTION tsext.policy_columnstore_check(jsonb) IS 'raises an error unless config holds after and nothing else';
+
+CREATE OR REPLACE FUNCTION tsext.policy_refresh_check(config jsonb)
+RETURNS void LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tsext_policy_refresh_check';
+COMMENT ON FUNCTION tsext.policy_refresh_check(jsonb) IS 'raises an error unless config holds start_offset and end_offset and nothing else';

@@ -128,6 +128,31 @@ PolicyOffset OffsetOfConfig(const Jsonb *config, const char *key, Oid time_type,
   return offset;
 }
 
+void CheckPolicyConfig(const Jsonb *config, const ConfigKey *keys, int count) {
+  StringInfoData names;
+  initStringInfo(&names);
+  for (int i = 0; i < count; i++)
+    appendStringInfo(&names, "%s\"%s\"", i == 0 ? "" : ", ", keys[i].name);
+  int found = 0;
+  for (int i = 0; i < count && config != nullptr && JB_ROOT_IS_OBJECT(config); i++) {
+    JsonbValue value;
+    if (getKeyJsonValueFromContainer(const_cast<JsonbContainer *>(&config->root), keys[i].name,
+                                     static_cast<int>(strlen(keys[i].name)), &value) == nullptr ||
+        (value.type == jbvNull && !keys[i].may_be_null))
+      continue;
+    found++;
+    const bool is_number = value.type == jbvNumeric ||
+                           (value.type == jbvString &&
+                            strspn(pnstrdup(value.val.string.val, value.val.string.len),
+                                   "-0123456789") == static_cast<size_t>(value.val.string.len));
+    (void)OffsetOfConfig(config, keys[i].name, is_number ? INT8OID : TIMESTAMPTZOID, keys[i].sign);
+  }
+  if (found == count && found == static_cast<int>(JB_ROOT_COUNT(config))) return;
+  ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                  errmsg("the config of this policy does not fit"),
+                  errdetail("It is an object with nothing but: %s.", names.data)));
+}
+
 int64_t TimeBeforeNow(Relation base, const PolicyOffset &offset, const char *name) {
   if (offset.is_integer) {
     int64_t time;

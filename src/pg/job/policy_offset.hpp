@@ -34,6 +34,15 @@ void AppendOffset(StringInfo json, const char *key, const PolicyOffset &offset);
 /// The inverse, with the checks of an argument; a missing key or null is the NULL offset.
 PolicyOffset OffsetOfConfig(const Jsonb *config, const char *key, Oid time_type, OffsetSign sign);
 
+/// The check of a config by itself, without its table: an object with these keys and no others,
+/// each an interval or integer of its sign, or null if that may be.
+struct ConfigKey {
+  const char *name;
+  OffsetSign sign;
+  bool may_be_null;
+};
+void CheckPolicyConfig(const Jsonb *config, const ConfigKey *keys, int count);
+
 /// Now less the offset, in time units of `base`, whose time column or integer_now function counts.
 /// Integers stop at the ends of int64. Needs an active snapshot. Errors: 22008 when the time is
 /// before all times, those of IntegerNow().

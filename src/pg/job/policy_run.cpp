@@ -145,7 +145,7 @@ struct Above {
 /// What is to go, found out before anything is done.
 struct Retention {
   int64_t until;  // chunks that end by then
-  bool is_empty;  // there are none
+  bool is_empty;  // there are none, as far as that was looked for
   Above *above;
   int above_count;
   Oid time_type;
@@ -170,10 +170,13 @@ Retention PlanRetention(const Run &run) {
       plan.until = std::min(plan.until, bucket - aggregates[i].margin);
     }
   }
-  int count;
-  (void)ListChunks(relation.table, kTimeMinimum, plan.until, nullptr, &count);
-  ChunkRange part;
-  plan.is_empty = count == 0 && !FindOldPart(relation.table, plan.until, &part);
+  // Nothing is refreshed for nothing. Without aggregates dropping finds out by itself.
+  if (plan.above_count > 0) {
+    int count;
+    (void)ListChunks(relation.table, kTimeMinimum, plan.until, nullptr, &count);
+    ChunkRange part;
+    plan.is_empty = count == 0 && !FindOldPart(relation.table, plan.until, &part);
+  }
   ClosePolicyRelation(relation);
   return plan;
 }

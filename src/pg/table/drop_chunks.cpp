@@ -32,6 +32,7 @@ struct Contents {
   ChunkMap map;
   ChunkRange *chunks;  // with rows, inside the wanted range; ascending
   int chunk_count;
+  bool has_hot;  // one of them has hot rows
 };
 
 bool IsInside(int64_t start, int64_t end, int64_t from, int64_t until) {
@@ -58,14 +59,17 @@ Contents ReadContents(Relation relation, int64_t from, int64_t until, Snapshot s
   int h = 0;
   while (c < cold_count || h < hot_count) {
     ChunkRange range;
+    bool is_hot = true;
     if (h == hot_count || (c < cold_count && cold[c].start <= hot[h].range.start)) {
       range = cold[c++];
-      if (h < hot_count && hot[h].range.start == range.start) h++;
+      is_hot = h < hot_count && hot[h].range.start == range.start;
+      if (is_hot) h++;
     } else {
       range = hot[h++].range;
     }
-    if (IsInside(range.start, range.end, from, until))
-      contents.chunks[contents.chunk_count++] = range;
+    if (!IsInside(range.start, range.end, from, until)) continue;
+    contents.chunks[contents.chunk_count++] = range;
+    contents.has_hot |= is_hot;
   }
   return contents;
 }
@@ -203,7 +207,7 @@ void DropChunks(const DropTarget &target, int64_t from, int64_t until,
     ReleaseHolds(store, from, until);
   }
   StopPoint("drop_after_segments");
-  DeleteHotRows(relation, &contents.map, from, until, snapshot);
+  if (contents.has_hot) DeleteHotRows(relation, &contents.map, from, until, snapshot);
 
   UnregisterSnapshot(snapshot);
   MemoryContextSwitchTo(caller);
