@@ -9,7 +9,7 @@
 #     regress       sql/*.sql by pg_regress
 #     isolation     test/isolation/specs/*.spec
 #     tap           test/tap/*.pl by prove
-#     differential  random statements, random queries, Grafana's statements and real data against a heap twin
+#     differential  random statements, random queries, random writes under continuous aggregates, Grafana's statements and real data against a heap twin
 #     clients       collectd and InfluxDB's clients write to the listeners, drivers read it back
 #     doc           the SQL of README.md and doc/*.md runs
 #
@@ -246,6 +246,9 @@ layer_differential() {
     --seconds "${TSEXT_QUERY_SECONDS:-40}" --keep-going
   count_tap "random queries" "$out/query.log" $?
   tail -n 1 "$out/query.log"
+  supervised 600 "$out/aggregates.log" env "${server_env[@]}" python3 test/differential/aggregates.py --seed 1 \
+    --seconds "${TSEXT_AGGREGATES_SECONDS:-60}" --keep-going
+  count_tap "continuous aggregates under random writes" "$out/aggregates.log" $?
   supervised 300 "$out/lines.log" env "${server_env[@]}" python3 test/differential/lines.py --seconds "${TSEXT_LINES_SECONDS:-15}"
   count_tap "random lines" "$out/lines.log" $?
   supervised 300 "$out/grafana.log" env "${server_env[@]}" python3 test/differential/grafana.py

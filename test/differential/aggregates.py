@@ -164,7 +164,7 @@ class Round:
         for _ in range(count):
             at = r.randrange(low, max(high, low + 1))
             out.append(f"({self.next_id}, {self.time(at)}, {r.choice(['NULL', *(repr(c) for c in 'abcd')])}, {r.randrange(6)}, "
-                       f"{r.choice(['NULL', *map(str, range(0, 100, 3))])}, {r.randrange(100)}, {r.randrange(1000)}.{r.randrange(10)})")
+                       f"{r.choice(['NULL::int', *map(str, range(0, 100, 3))])}, {r.randrange(100)}, {r.randrange(1000)}.{r.randrange(10)})")
             self.next_id += 1
         return ", ".join(out)
 
