@@ -93,8 +93,6 @@ class Round:
     def create(self):
         r, s = self.random, self.sessions[0]
         self.kind = r.choice(["timestamptz", "timestamptz", "timestamptz", "timestamp", "date", "bigint", "int"])
-        for gid in [row[0] for row in s.get("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")]:
-            s.get(f"ROLLBACK PREPARED '{gid}'")
         s.get("DROP TABLE IF EXISTS t, h, d CASCADE")
         body = f"id bigint, time {self.kind} NOT NULL, tag text, dev int, v int, f float8, n numeric"
         s.get(f"CREATE TABLE t ({body}) USING tsext")
@@ -175,14 +173,14 @@ class Round:
                 source = source.replace("SELECT *", f"SELECT id, time::{self.kind}, tag, dev, v, f, n")
             s.get(f"INSERT INTO {name} {source}")
 
-    def write(self, s, statement):
+    def write(self, s, statement, heap_only=""):
         """On t, then on h; in a block inside a savepoint, so that both happen or neither."""
         if s.block is None:
             s.get("BEGIN")
         s.get("SAVEPOINT one")
         state = FINE
-        for table in ("t", "h"):
-            state, text = s.run(statement.format(table))
+        for table, more in (("t", ""), ("h", heap_only)):
+            state, text = s.run(statement.format(table) + more)
             if state != FINE:
                 break
         if state != FINE:
@@ -229,7 +227,8 @@ class Round:
     def update(self, s):
         r = self.random
         change = r.choice(["v = v + 1", f"time = {self.time(r.randrange(START, self.head))}", "tag = 'a', f = f + 1", "n = NULL"])
-        self.write(s, f"UPDATE {{}} SET {change} WHERE {self.some_ids()}")
+        # h still has the rows of dropped chunks: they must not come back by another time.
+        self.write(s, f"UPDATE {{}} SET {change} WHERE {self.some_ids()}", heap_only=" AND id IN (SELECT id FROM t)")
 
     def delete(self, s):
         self.write(s, f"DELETE FROM {{}} WHERE {self.some_ids()}")
@@ -250,7 +249,7 @@ class Round:
         how = self.random.random()
         s.block = None
         if how < 0.15 and len(self.prepared) < 2:
-            gid = f"p{self.next_id}_{self.done}"
+            gid = f"p{self.done}_{s.number}"
             s.get(f"PREPARE TRANSACTION '{gid}'")
             self.prepared.append(gid)
         else:
@@ -377,6 +376,9 @@ class Round:
         return {"timestamptz": "tstzmultirange", "timestamp": "tsmultirange", "date": "datemultirange", "bigint": "int8multirange", "int": "int4multirange"}[self.kind]
 
     def close(self):
+        for gid in self.prepared:
+            self.sessions[0].run("ROLLBACK")
+            self.sessions[0].run(f"ROLLBACK PREPARED '{gid}'")
         for s in self.sessions:
             s.connection.close()
 
@@ -420,7 +422,10 @@ def main():
             except (Difference, ServerGone, RuntimeError) as problem:
                 failures += 1
                 print(f"not ok {number} - seed {seed}, all statements are in {path}\n{problem}", flush=True)
-                if isinstance(problem, ServerGone) or not arguments.keep_going:
+                if isinstance(problem, ServerGone):
+                    game.prepared = []
+                    break
+                if not arguments.keep_going:
                     break
             finally:
                 steps, compared = steps + game.done, compared + game.compared
