@@ -142,6 +142,24 @@ BEGIN
 END $$;
 SELECT differences('TABLE in_block', 'SELECT time_bucket(''1 day'', time) AS bucket, count(*) FROM heap_cpu GROUP BY 1');
 
+-- Event triggers see it.
+CREATE FUNCTION tell() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO told VALUES (tg_event, tg_tag, NULL);
+  IF tg_event = 'ddl_command_end' THEN
+    UPDATE told SET object = (SELECT object_identity FROM pg_event_trigger_ddl_commands()) WHERE event = tg_event;
+  END IF;
+END $$;
+CREATE TABLE told (event text, tag text, object text);
+CREATE EVENT TRIGGER cagg_start ON ddl_command_start WHEN TAG IN ('CREATE MATERIALIZED VIEW') EXECUTE FUNCTION tell();
+CREATE EVENT TRIGGER cagg_end ON ddl_command_end WHEN TAG IN ('CREATE MATERIALIZED VIEW') EXECUTE FUNCTION tell();
+CREATE MATERIALIZED VIEW watched WITH (tsext.continuous) AS SELECT time_bucket('1 day', time) AS bucket, count(*) FROM cpu GROUP BY 1;
+CREATE MATERIALIZED VIEW watched WITH (tsext.continuous) AS SELECT 1;
+DROP EVENT TRIGGER cagg_start;
+DROP EVENT TRIGGER cagg_end;
+TABLE told;
+SELECT differences('TABLE watched_materialized', 'TABLE watched_direct');
+
 -- What is refused.
 CREATE FUNCTION refused(query text, options text DEFAULT 'tsext.continuous') RETURNS text LANGUAGE sql AS $$
   SELECT failure(format('CREATE MATERIALIZED VIEW refused WITH (%s) AS %s WITH NO DATA', options, query)) $$;

@@ -227,7 +227,10 @@ void GiveJobs(Oid view, Oid owner) {
   GetUserIdAndSecContext(&user, &security);
   SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security | SECURITY_LOCAL_USERID_CHANGE);
   if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "could not connect to SPI");
-  if (SPI_execute(psprintf("UPDATE tsext.job SET owner = %u WHERE relation = %u", owner, view),
+  // All names qualified: the search path is the user's.
+  if (SPI_execute(psprintf("UPDATE tsext.job SET owner = '%u'::pg_catalog.regrole WHERE relation "
+                           "OPERATOR(pg_catalog.=) '%u'::pg_catalog.regclass",
+                           owner, view),
                   false, 0) != SPI_OK_UPDATE)
     elog(ERROR, "could not give jobs to another owner");
   SPI_finish();

@@ -8,6 +8,7 @@
 extern "C" {
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 }
 
@@ -71,6 +72,25 @@ void GuardMaterialization(const AlterTableCmd *command, Oid table, const char *v
   }
 }
 
+/// Whether anything in the statement is to be looked at.
+bool HasGuarded(const AlterTableStmt *statement) {
+  ListCell *cell;
+  foreach (cell, statement->cmds) {
+    switch (lfirst_node(AlterTableCmd, cell)->subtype) {
+      case AT_AddColumn:
+      case AT_DropNotNull:
+      case AT_SetAccessMethod:
+      case AT_SetUnLogged:
+      case AT_EnableRowSecurity:
+      case AT_ForceRowSecurity:
+        return true;
+      default:
+        break;
+    }
+  }
+  return false;
+}
+
 /// The first option in the statement that continuous aggregates have; nullptr: none.
 const DefElem *FindAggregateOption(const AlterTableStmt *statement) {
   ListCell *cell;
@@ -95,7 +115,10 @@ const DefElem *FindAggregateOption(const AlterTableStmt *statement) {
 
 void GuardTable(const AlterTableStmt *statement) {
   const Oid table = RangeVarGetRelid(statement->relation, NoLock, true);
-  if (!OidIsValid(table) || !IsTsextTable(table)) return;
+  if (!OidIsValid(table) || !IsTsextTable(table) || !HasGuarded(statement)) return;
+  // The lock that these changes take anyway: no aggregate is made between the look and the change.
+  if (!TsextOwnsRelation(table, GetUserId())) return;
+  LockRelationOid(table, AccessExclusiveLock);
   int count;
   const ContinuousAggregate *above = AggregatesOfBase(table, nullptr, &count);
   const ContinuousAggregate *own = AggregateOfMaterialization(table);

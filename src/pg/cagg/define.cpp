@@ -178,18 +178,6 @@ Oid MakeObjects(const CreateRequest &request, Oid namespace_id, const AggregateQ
   return aggregate.view;
 }
 
-/// Computes all buckets: within the transaction where that is one of the user's, which keeps
-/// writers of the table waiting to its end; else in one of its own after the definition is
-/// committed.
-void Fill(Oid view, bool is_top_level) {
-  if (IsInTransactionBlock(is_top_level)) {
-    (void)FillAggregate(view);
-    return;
-  }
-  PreventInTransactionBlock(is_top_level, kCommand);
-  (void)RefreshAggregate(view, kTimeMinimum, kTimeMaximum, RefreshKind::kChanged);
-}
-
 void RefuseUnsuitable(const CreateRequest &request) {
   const IntoClause *into = request.statement->into;
   if (into->accessMethod != nullptr && strcmp(into->accessMethod, "tsext") != 0)
@@ -200,22 +188,30 @@ void RefuseUnsuitable(const CreateRequest &request) {
 
 }  // namespace
 
-void CreateAggregate(const CreateRequest &request) {
+Oid CreateAggregate(const CreateRequest &request) {
   PreventCommandIfReadOnly(kCommand);
   PreventCommandIfParallelMode(kCommand);
   PreventCommandDuringRecovery(kCommand);
   RefuseUnsuitable(request);
   CreateTableAsStmt *statement = request.statement;
   const Oid namespace_id = CreationNamespace(statement);
-  if (!OidIsValid(namespace_id)) return;
+  if (!OidIsValid(namespace_id)) return InvalidOid;
   AggregateQuery query = {};
   query.query = static_cast<Query *>(copyObjectImpl(statement->query));
   NameColumns(statement->into->colNames, query.query);
   CheckAggregateQuery(&query);
   // Waits for its writers, who have not noted what they touched.
   LockRelationOid(query.defined.base, ShareRowExclusiveLock);
-  const Oid view = MakeObjects(request, namespace_id, query);
-  if (!statement->into->skipData) Fill(view, request.is_top_level);
+  return MakeObjects(request, namespace_id, query);
+}
+
+void FillNewAggregate(Oid view, bool is_top_level) {
+  if (IsInTransactionBlock(is_top_level)) {
+    (void)FillAggregate(view);
+    return;
+  }
+  PreventInTransactionBlock(is_top_level, kCommand);
+  (void)RefreshAggregate(view, kTimeMinimum, kTimeMaximum, RefreshKind::kChanged);
 }
 
 }  // namespace tsext::pg

@@ -35,9 +35,14 @@ bool IsTimeBucketFunction(Oid function);
 struct CreateRequest {
   CreateTableAsStmt *statement;
   bool materialized_only;
-  bool is_top_level;
 };
-void CreateAggregate(const CreateRequest &request);
+/// Makes the aggregate, without any buckets. Returns its view; InvalidOid when there is a relation
+/// of that name already and the statement says IF NOT EXISTS.
+Oid CreateAggregate(const CreateRequest &request);
+/// Computes all buckets of an aggregate that the current transaction has made: within the
+/// transaction where that is one of the user's, which keeps writers of the table waiting to its
+/// end; else in one of its own after the definition is committed.
+void FillNewAggregate(Oid view, bool is_top_level);
 
 /// Makes the view people read, or makes it anew when aggregate.view is valid. Advances the command
 /// counter. Returns the view.

@@ -7,7 +7,9 @@
 
 extern "C" {
 #include "access/xact.h"
+#include "catalog/objectaddress.h"
 #include "commands/defrem.h"
+#include "commands/event_trigger.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
 }
@@ -75,6 +77,28 @@ CreateOptions ReadOptions(const List *options) {
   return result;
 }
 
+/// Makes the aggregate, with what event triggers see of a statement that PostgreSQL runs.
+Oid RunWithEvents(const Utility &utility, const CreateRequest &request) {
+  const bool is_complete =
+      utility.context <= PROCESS_UTILITY_QUERY && EventTriggerBeginCompleteQuery();
+  if (!is_complete) return CreateAggregate(request);
+  struct End {
+    ~End() { EventTriggerEndCompleteQuery(); }
+  };
+  const End end;
+  return Guard([&] {
+    auto *statement = reinterpret_cast<Node *>(request.statement);
+    EventTriggerDDLCommandStart(statement);
+    const Oid view = CreateAggregate(request);
+    if (OidIsValid(view)) {
+      const ObjectAddress address = {RelationRelationId, view, 0};
+      EventTriggerCollectSimpleCommand(address, InvalidObjectAddress, statement);
+    }
+    EventTriggerDDLCommandEnd(statement);
+    return view;
+  });
+}
+
 /// Whether the statement was one of ours.
 bool RunCreate(Utility *utility) {
   auto *create = reinterpret_cast<CreateTableAsStmt *>(utility->statement->utilityStmt);
@@ -101,8 +125,9 @@ bool RunCreate(Utility *utility) {
                      "SET (...).",
                      create->into->rel->relname)));
   }
-  CreateAggregate(
-      {create, options.materialized_only, utility->context == PROCESS_UTILITY_TOPLEVEL});
+  const Oid view = RunWithEvents(*utility, {create, options.materialized_only});
+  if (OidIsValid(view) && !create->into->skipData)
+    FillNewAggregate(view, utility->context == PROCESS_UTILITY_TOPLEVEL);
   return true;
 }
 
