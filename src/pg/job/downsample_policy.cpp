@@ -1,5 +1,7 @@
 // tsext.downsample(), add_downsampling_policy() and what its jobs run.
 
+#include <cstring>
+
 #include "pg/base/boundary.hpp"
 #include "pg/base/transaction.hpp"
 #include "pg/catalog/segment.hpp"
@@ -74,12 +76,20 @@ void CallRange(void *state) {
   call->result = DownsampleRange(*call->what, *call->range);
 }
 
+/// Errors that the next run will hardly meet again: somebody was at the same rows or aggregates.
+bool IsBusy(const ErrorData *error) {
+  return error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+         error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+         error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
 /// One range, in a subtransaction: its failure leaves the others alone. The error, if any, is in
-/// the current memory context.
+/// the current memory context. A cancellation goes on.
 ErrorData *TryRange(const Downsampling &what, const RangeToDo &range, Sum *sum) {
   RangeCall call{&what, &range, {}};
   ErrorData *error = TrySubtransaction(CallRange, &call);
   if (error != nullptr) {
+    if (error->sqlerrcode == ERRCODE_QUERY_CANCELED) ReThrowError(error);
     sum->failed++;
     if (sum->error == nullptr) sum->error = error;
   } else if (call.result.is_changed) {
@@ -97,7 +107,7 @@ void RunByHand(const Downsampling &what, int64_t cutoff, Sum *sum) {
     CHECK_FOR_INTERRUPTS();
     ErrorData *error = TryRange(what, ranges[i], sum);
     if (error == nullptr) continue;
-    if (error->sqlerrcode != ERRCODE_T_R_SERIALIZATION_FAILURE) ReThrowError(error);
+    if (!IsBusy(error)) ReThrowError(error);
     error->elevel = WARNING;
     ThrowErrorData(error);
   }
@@ -197,8 +207,7 @@ Downsampling *OpenForDownsampling(Oid relation_id, const Policy &policy) {
 /// An error; but where it would undo the other ranges, rows that others have are only warned of.
 void ReportLeftRanges(const char *table, const Sum &sum, int count, bool is_atomic) {
   const ErrorData *error = sum.error;
-  const bool is_busy = error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE;
-  ereport(is_atomic && is_busy ? WARNING : ERROR,
+  ereport(is_atomic && IsBusy(error) ? WARNING : ERROR,
           (errcode(error->sqlerrcode),
            errmsg("could not downsample %d of %d ranges of table \"%s\": %s", sum.failed, count,
                   table, error->message),
@@ -319,9 +328,9 @@ TSEXT_FUNCTION(tsext_policy_downsample) {
   RequireArgument(fcinfo, 0, "job_id");
   RequireArgument(fcinfo, 1, "config");
   const Job *job = FindJob(PG_GETARG_INT32(0));
-  if (job == nullptr || !OidIsValid(job->relation))
+  if (job == nullptr || !OidIsValid(job->relation) || strcmp(job->proc_name, kProcedure) != 0)
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                    errmsg("job %d is not the policy of a table", PG_GETARG_INT32(0))));
+                    errmsg("job %d is no downsampling policy", PG_GETARG_INT32(0))));
   const bool is_atomic = fcinfo->context == nullptr || !IsA(fcinfo->context, CallContext) ||
                          castNode(CallContext, fcinfo->context)->atomic;
   SPI_connect_ext(is_atomic ? 0 : SPI_OPT_NONATOMIC);
