@@ -154,10 +154,18 @@ void LetBucketsGo(const ContinuousAggregate &aggregate, int64_t from, int64_t un
   PopActiveSnapshot();
 }
 
+int64_t EarliestOpenBucket(Relation base, int64_t now) {
+  const Source source = SourceOfTable(RelationGetRelid(base));
+  int64_t earliest = kTimeMaximum;
+  for (int i = 0; i < source.reader_count; i++)
+    earliest = std::min(earliest, BucketStart(source.readers[i], now));
+  return earliest;
+}
+
 }  // namespace
 
 void InitSourceGoes() {
-  SetSourceGoesFunctions(LockReaders, KeepSource);
+  SetSourceGoesFunctions(LockReaders, KeepSource, EarliestOpenBucket);
   SetBucketsGoFunction(LetBucketsGo);
 }
 

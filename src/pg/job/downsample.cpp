@@ -175,6 +175,7 @@ RangeResult DownsampleRange(const Downsampling &what, const RangeToDo &range) {
   MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "tsext downsampling", ALLOCSET_DEFAULT_SIZES);
   MemoryContext caller = MemoryContextSwitchTo(context);
+  PrepareSourceGoes(what.relation, range.from, range.until);
   Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
   Buckets buckets{};
   const OwnerRights rights = TakeOwnerRights(what.relation);

@@ -10,6 +10,7 @@
 #include "pg/job/job.hpp"
 #include "pg/job/job_table.hpp"
 #include "pg/table/compact.hpp"
+#include "pg/table/touched.hpp"
 
 extern "C" {
 #include "access/htup_details.h"
@@ -50,8 +51,15 @@ DownsampleSpec *SpecArguments(FunctionCallInfo fcinfo, int first) {
                             weight == nullptr ? nullptr : pstrdup(weight));
 }
 
-/// Only whole buckets before a time.
+int64_t Now(Oid time_type) {
+  Interval nothing{};
+  return TimeArgument(IntervalPGetDatum(&nothing), INTERVALOID, time_type, "now");
+}
+
+/// Only whole buckets before a time, and none of which a continuous aggregate above needs rows for
+/// a bucket that has not ended.
 int64_t Cutoff(const Downsampling &what, int64_t time) {
+  time = Min(time, SourceLimit(what.relation, Now(what.options->time_type)));
   return time == kTimeMinimum || time == kTimeMaximum ? time : StartOfBucket(what, time);
 }
 

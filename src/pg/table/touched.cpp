@@ -59,6 +59,7 @@ CommandId last_answered = FirstCommandId;
 
 PrepareSourceGoesFunction prepare_source_goes = nullptr;
 SourceGoesFunction source_goes = nullptr;
+SourceLimitFunction source_limit = nullptr;
 
 /// The remainder that is not negative.
 int64_t Modulo(int64_t value, int64_t divisor) {
@@ -392,9 +393,11 @@ void TouchAll(Relation relation) {
   table->current = 0;
 }
 
-void SetSourceGoesFunctions(PrepareSourceGoesFunction prepare, SourceGoesFunction goes) {
+void SetSourceGoesFunctions(PrepareSourceGoesFunction prepare, SourceGoesFunction goes,
+                            SourceLimitFunction limit) {
   prepare_source_goes = prepare;
   source_goes = goes;
+  source_limit = limit;
 }
 
 void PrepareSourceGoes(Relation relation, int64_t from, int64_t until) {
@@ -403,6 +406,11 @@ void PrepareSourceGoes(Relation relation, int64_t from, int64_t until) {
 
 void SourceGoes(Relation base, int64_t from, int64_t until, Snapshot snapshot) {
   if (IsFollowed(base) && source_goes != nullptr) source_goes(base, from, until, snapshot);
+}
+
+int64_t SourceLimit(Relation base, int64_t now) {
+  if (!IsFollowed(base) || source_limit == nullptr) return kTimeMaximum;
+  return source_limit(base, now);
 }
 
 void InitTouched() {

@@ -45,6 +45,13 @@ using SourceGoesFunction = void (*)(Relation base, int64_t from, int64_t until, 
 /// Does nothing when the table has no aggregate.
 void SourceGoes(Relation base, int64_t from, int64_t until, Snapshot snapshot);
 
-void SetSourceGoesFunctions(PrepareSourceGoesFunction prepare, SourceGoesFunction goes);
+/// The start of the earliest bucket of an aggregate above `base` that has not ended by `now`;
+/// kTimeMaximum: none. Were rows from there on to go, the bucket would stay what it is now and not
+/// take the rows that are still to come. Needs an active snapshot.
+using SourceLimitFunction = int64_t (*)(Relation base, int64_t now);
+int64_t SourceLimit(Relation base, int64_t now);
+
+void SetSourceGoesFunctions(PrepareSourceGoesFunction prepare, SourceGoesFunction goes,
+                            SourceLimitFunction limit);
 
 }  // namespace tsext::pg
