@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job on real data: a private server, two tables, their size against a heap, some questions, lines from the network.
+# The main job on real data: a private server, two tables, their size against a heap, some questions, jobs at work, lines from the network.
 #
 #   demo/demo.sh start    installs missing packages, builds, starts the server, loads, prints (make demo; can be run again)
 #   demo/demo.sh stop     stops the server and removes its files (make demo-stop)
@@ -53,6 +53,8 @@ for table in air_quality sensors; do
   [ "$differing" = 0 ] || { echo "$differing rows of $table differ from the heap's"; exit 1; }
 done
 echo "All answers and every row equal those of a heap table."
+
+query -f demo/jobs.sql
 
 # Lines from the network. InfluxDB's ports where they are free, others where they are not.
 free_port() {   # free_port TYPE PORT

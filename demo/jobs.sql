@@ -41,7 +41,8 @@ DO $$
 BEGIN
   FOR i IN 1..150 LOOP
     EXIT WHEN (SELECT min(time) FROM machine) > now() - interval '36 hours'
-      AND EXISTS (SELECT FROM tsext.alerts WHERE name = 'too hot' AND state = 'firing');
+      AND EXISTS (SELECT FROM tsext.alerts WHERE name = 'too hot' AND state = 'firing')
+      AND (SELECT count(DISTINCT job_name) = 3 FROM tsext.job_runs WHERE outcome = 'succeeded' AND job_id >= 1000);
     COMMIT;
     PERFORM pg_sleep(0.2);
   END LOOP;
@@ -55,10 +56,10 @@ FROM machine_hourly WHERE hour < date_trunc('day', now()) - interval '1 day' GRO
 \echo 'An alert fires for the label set it is true for, and tells who listens:'
 SELECT name, labels, state, value FROM tsext.alerts ORDER BY labels->>'sensor';
 \echo 'Jobs, and what they did:'
-SELECT job_id, name, schedule_interval, last_outcome FROM tsext.jobs ORDER BY job_id;
-SELECT job_id, outcome, rows FROM tsext.job_runs ORDER BY run_id DESC LIMIT 5;
+SELECT job_id, job_name, relation, schedule_interval AS every, config, last_outcome FROM tsext.jobs ORDER BY job_id;
+SELECT DISTINCT ON (job_id) job_id, job_name, outcome, rows, finished - started AS took FROM tsext.job_runs ORDER BY job_id, started;
 
 -- The demo's machine is quiet again.
-SELECT delete_job(:refresh_job) \g /dev/null
-SELECT remove_retention_policy('machine') \g /dev/null
-SELECT tsext.drop_alert('too hot') \g /dev/null
+SELECT alter_job(:refresh_job, schedule_interval => interval '1 hour') \g /dev/null
+SELECT alter_job(:retention_job, schedule_interval => interval '1 hour') \g /dev/null
+SELECT tsext.alter_alert('too hot', every => interval '1 min') \g /dev/null
