@@ -1,6 +1,7 @@
 -- Continuous aggregates. Each is an ordinary view over an ordinary table of finished buckets and a view of what the user wrote;
 -- these tables say what belongs together and how far it is. Everything is keyed by the table of buckets: a regclass is
 -- dumped by its name, so pg_dump and pg_restore need nothing special. int8 times are in units of the base's time column.
+-- Vacuum gives no pages back: it would lock out the readers of the views for a moment.
 CREATE TABLE tsext.cagg (
   materialization regclass NOT NULL,     -- the table of finished buckets
   view regclass NOT NULL,                -- what users read; also the object of the locks (src/pg/cagg/README.md)
@@ -20,7 +21,7 @@ CREATE TABLE tsext.cagg (
   margin int8 NOT NULL,                  -- time zones: how far a bucket's start may lie after times of the bucket; else 0
   materialized_only bool NOT NULL,
   CONSTRAINT cagg_pkey PRIMARY KEY (materialization)
-) USING heap;
+) USING heap WITH (vacuum_truncate = false);
 CREATE UNIQUE INDEX cagg_view ON tsext.cagg (view);
 CREATE INDEX cagg_base ON tsext.cagg (base, level);
 COMMENT ON TABLE tsext.cagg IS 'definitions of continuous aggregates (internal; see the view tsext.continuous_aggregates)';
@@ -31,7 +32,7 @@ CREATE TABLE tsext.cagg_threshold (
   threshold int8 NOT NULL,
   refreshed_at timestamptz,
   CONSTRAINT cagg_threshold_pkey PRIMARY KEY (materialization)
-) USING heap WITH (fillfactor = 20);
+) USING heap WITH (fillfactor = 20, vacuum_truncate = false);
 COMMENT ON TABLE tsext.cagg_threshold IS 'the start of the first bucket that was never materialised (internal)';
 
 -- Times written to below the threshold since their buckets were computed: append-only, deleted by who has recomputed them.
@@ -40,7 +41,7 @@ CREATE TABLE tsext.cagg_log (
   first int8 NOT NULL,
   last int8 NOT NULL,                    -- inclusive
   rows int8 NOT NULL                     -- how many were written; 0: buckets that were never computed
-) USING heap;
+) USING heap WITH (vacuum_truncate = false);
 CREATE INDEX cagg_log_materialization ON tsext.cagg_log (materialization);
 COMMENT ON TABLE tsext.cagg_log IS 'time ranges whose buckets must be computed again (internal)';
 
@@ -51,7 +52,7 @@ CREATE TABLE tsext.cagg_gone (
   until int8 NOT NULL,                   -- exclusive; both are bucket starts
   late_rows int8 NOT NULL,               -- rows that came after
   CONSTRAINT cagg_gone_pkey PRIMARY KEY (materialization, start)
-) USING heap;
+) USING heap WITH (vacuum_truncate = false);
 COMMENT ON TABLE tsext.cagg_gone IS 'buckets whose source is gone and that are never computed again (internal)';
 
 SELECT pg_catalog.pg_extension_config_dump('tsext.cagg', '');
