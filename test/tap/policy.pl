@@ -8,7 +8,7 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('policy');
 $node->init;
-$node->append_conf('postgresql.conf', "tsext.compact_background = off\nrestart_after_crash = on\nlog_min_messages = info");
+$node->append_conf('postgresql.conf', "tsext.compact_background = off\nrestart_after_crash = on");
 $node->start;
 
 $node->safe_psql(
@@ -29,14 +29,23 @@ my $stored = q{SELECT count(*) FROM tsext.segment WHERE store = (SELECT reltoast
 is($node->safe_psql('postgres', $differences), 0, 'the table has what its twin has');
 cmp_ok($node->safe_psql('postgres', $stored), '>', 5, 'some of it is cold');
 
+# Runs a statement during which a stop point kills the server; waits until it is up again, by its log: a connection before the
+# postmaster has seen the crash, or during recovery, would fail. True when it was killed.
+sub killed_by
+{
+	my ($statement, $error) = @_;
+	my $log_end = -s $node->logfile;
+	my $status = $node->psql('postgres', $statement, stdout => \my $out, stderr => $error);
+	return 0 if $status == 0;
+	$node->wait_for_log(qr/database system is ready to accept connections/, $log_end);
+	return 1;
+}
+
 # Killed anywhere: as before. Each run would drop ten cold chunks and one hot.
-my $starts = 0;
 for my $point (qw(retention_after_refresh retention_after_aggregates drop_after_segments retention_after_drop)) {
-	my ($out, $err) = ('', '');
-	my $status = $node->psql('postgres', "SET tsext.stop_point = '$point:crash'; CALL run_job($job)", stdout => \$out, stderr => \$err);
-	isnt($status, 0, "$point: the server was killed");
+	my $err = '';
+	ok(killed_by("SET tsext.stop_point = '$point:crash'; CALL run_job($job)", \$err), "$point: the server was killed");
 	like($err, qr/server closed the connection|connection to server was lost/, "$point: in the middle of the run");
-	$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
 	is($node->safe_psql('postgres', $differences), 0, "$point: nothing is half done");
 }
 for my $point (qw(retention_after_aggregates drop_after_segments retention_after_drop)) {
@@ -168,11 +177,7 @@ for my $round (1 .. $rounds) {
 			  INSERT INTO kill.$name SELECT (ticks - g) * $unit, g FROM kill.clock, generate_series(1, 700) g");
 			$node->safe_psql('postgres', "SELECT rows_moved FROM tsext.compact('kill.$name')") if $kills % 3 != 2;
 			$node->safe_psql('postgres', "CALL refresh_continuous_aggregate('kill.${name}_tens', NULL, NULL)") if $kills % 2 == 0;
-			my $status = $node->psql('postgres', "SET tsext.stop_point = '$point:crash'; CALL run_job($job)", stderr => \my $ignored);
-			if ($status != 0) {
-				$kills++;
-				$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
-			}
+			$kills++ if killed_by("SET tsext.stop_point = '$point:crash'; CALL run_job($job)", \my $ignored);
 			$look->($name, "$point, round $round", 0);
 		}
 		$node->safe_psql('postgres', "CALL run_job($job)");
@@ -181,6 +186,37 @@ for my $round (1 .. $rounds) {
 }
 is($wrong, 0, "killed $kills times, the aggregates are right and the next run completes");
 cmp_ok($kills, '>=', 8 * $rounds, 'killed at nearly every step');
+
+# On schedule, as a role that owns nothing but its table.
+$node->safe_psql(
+	'postgres', q{
+	CREATE ROLE keeper LOGIN;
+	CREATE SCHEMA keeper AUTHORIZATION keeper;
+	SET ROLE keeper;
+	SET search_path = keeper, public;
+	CREATE TABLE log (time timestamptz NOT NULL, v int) USING tsext WITH (tsext.chunk_interval = '1 day');
+	INSERT INTO log SELECT date_trunc('hour', now()) - g * interval '1 hour', g FROM generate_series(1, 960) g;
+	CREATE MATERIALIZED VIEW daily WITH (tsext.continuous) AS SELECT time_bucket('1 day', time) AS bucket, count(*) AS n, sum(v) AS s
+	  FROM log GROUP BY 1 WITH NO DATA;
+	CREATE TABLE twin AS SELECT time_bucket('1 day', time) AS bucket, count(*) AS n, sum(v) AS s FROM log GROUP BY 1;
+	SELECT add_continuous_aggregate_policy('daily', start_offset => NULL, end_offset => interval '1 hour', schedule_interval => interval '1 s');
+	SELECT add_columnstore_policy('log', after => interval '10 days', schedule_interval => interval '1 s');
+	SELECT add_retention_policy('log', drop_after => interval '30 days', schedule_interval => interval '1 s');
+});
+ok($node->poll_query_until('postgres', q{SELECT min(time) >= now() - interval '31 days' FROM keeper.log}), 'the scheduler drops old chunks');
+ok($node->poll_query_until('postgres', q{SELECT count(*) > 25 FROM keeper.daily_materialized}), 'and refreshes');
+ok( $node->poll_query_until('postgres', q{SELECT count(*) >= 10 AND min(level) = 2 FROM tsext.segment
+	  WHERE store = (SELECT reltoastrelid FROM pg_class WHERE oid = 'keeper.log'::regclass)}), 'and compresses');
+is( $node->safe_psql('postgres', q{SELECT count(*) FROM ((TABLE keeper.daily EXCEPT ALL TABLE keeper.twin) UNION ALL (TABLE keeper.twin EXCEPT ALL TABLE keeper.daily)) d}),
+	0, 'the aggregate is right');
+is($node->safe_psql('postgres', q{SELECT DISTINCT owner, outcome FROM tsext.job_runs WHERE owner = 'keeper' AND outcome <> 'running'}), 'keeper|succeeded', 'no run failed');
+# Without its table: the runs fail visibly until the policies go with it.
+$node->safe_psql('postgres', q{ALTER TABLE keeper.log OWNER TO CURRENT_USER});
+ok( $node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM tsext.job_runs
+	  WHERE owner = 'keeper' AND outcome = 'failed' AND sqlstate = '42501' AND message = 'must be owner of table log'}), 'not its owner any more');
+$node->safe_psql('postgres', q{DROP MATERIALIZED VIEW keeper.daily});
+$node->safe_psql('postgres', q{DROP TABLE keeper.log});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM tsext.jobs WHERE owner = 'keeper'}), 0, 'policies go with the table');
 
 $node->stop;
 done_testing();
