@@ -304,6 +304,14 @@ SELECT count(decompress_chunk(c)) FROM (SELECT * FROM show_chunks('cool') c ORDE
 CALL run_job(:cool);
 SELECT sum(chunks) FROM levels('cool');
 SELECT differences('cool');
+-- also when chunks before it are dropped
+SELECT chunk_start, chunk_end FROM tsext.chunk_hold WHERE store = (SELECT reltoastrelid FROM pg_class WHERE relname = 'cool');
+SELECT drop_chunks('cool', older_than => 7650);
+SELECT chunk_start, chunk_end FROM tsext.chunk_hold WHERE store = (SELECT reltoastrelid FROM pg_class WHERE relname = 'cool');
+SELECT drop_chunks('cool', older_than => 7700);
+SELECT chunk_start, chunk_end FROM tsext.chunk_hold WHERE store = (SELECT reltoastrelid FROM pg_class WHERE relname = 'cool');
+DELETE FROM cool_twin WHERE time < 7700;
+SELECT differences('cool');
 SELECT add_compression_policy('cool', compress_after => 1000, initial_start => :later) = :cool AS same;
 SELECT remove_compression_policy('cool');
 SELECT count(*) FROM tsext.jobs WHERE relation = 'cool'::regclass;

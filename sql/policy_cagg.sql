@@ -112,6 +112,30 @@ SELECT count(*) AS came_back FROM hourly WHERE bucket < date_trunc('day', now() 
 SELECT differences('daily');
 SELECT remove_retention_policy('hourly');
 
+-- buckets of months of a time zone: the one in which the border lies still takes late rows
+CREATE TABLE zoned (time timestamptz NOT NULL, v int) USING tsext WITH (tsext.chunk_interval = '1 day');
+INSERT INTO zoned SELECT date_trunc('hour', now()) - g * interval '1 hour', g FROM generate_series(0, 2399) g;
+CREATE MATERIALIZED VIEW monthly WITH (tsext.continuous) AS
+  SELECT time_bucket('1 month', time, 'Europe/Berlin') AS bucket, count(*) AS n, sum(v) AS s FROM zoned GROUP BY 1 WITH NO DATA;
+CREATE TABLE monthly_twin AS SELECT time_bucket('1 month', time, 'Europe/Berlin') AS bucket, count(*) AS n, sum(v) AS s FROM zoned GROUP BY 1;
+SELECT add_continuous_aggregate_policy('monthly', '50 days', NULL, '1 day', initial_start => :later);
+SELECT add_continuous_aggregate_policy('monthly', '2 months', NULL, '1 month', initial_start => :later) AS monthly \gset
+CALL run_job(:monthly);
+SELECT differences('monthly');
+SELECT add_retention_policy('zoned', '10 days', initial_start => :later) AS zoned \gset
+CALL run_job(:zoned);
+SELECT rows > 50 AS dropped FROM tsext.job_runs WHERE job_id = :zoned;
+SELECT differences('monthly');
+SELECT time_bucket('1 month', now() - interval '10 days', 'Europe/Berlin') AS border \gset
+INSERT INTO zoned VALUES (timestamptz :'border' + interval '1 minute', 1000000);
+UPDATE monthly_twin SET n = n + 1, s = s + 1000000 WHERE bucket = :'border';
+SELECT differences('monthly');
+CALL refresh_continuous_aggregate('monthly', NULL, NULL, force => true);
+SELECT differences('monthly');
+SELECT late_rows FROM tsext.cagg_gone WHERE materialization = 'monthly_materialized'::regclass;
+DROP MATERIALIZED VIEW monthly;
+DROP TABLE zoned, monthly_twin;
+
 -- drop_chunks on a table whose aggregates were never refreshed
 CREATE TABLE fresh (time bigint NOT NULL, v int) USING tsext WITH (tsext.time_column = time, tsext.chunk_interval = 100);
 INSERT INTO fresh SELECT g, g FROM generate_series(0, 999) g;
@@ -124,6 +148,14 @@ CREATE TABLE wide_twin AS SELECT time_bucket(350, time) AS bucket, count(*) AS n
 BEGIN;
 SELECT drop_chunks('fresh', older_than => 200);
 SELECT differences('tens'), differences('wide');
+ROLLBACK;
+-- with rows of the own transaction
+BEGIN;
+INSERT INTO fresh VALUES (5, 1000), (395, 1000);
+SELECT count(*) FROM drop_chunks('fresh', older_than => 200);
+INSERT INTO fresh VALUES (6, 1000000), (396, 1000000);
+SELECT bucket, n, s FROM tens WHERE bucket IN (0, 390) ORDER BY 1;
+SELECT bucket, n, s FROM wide WHERE bucket IN (0, 350) ORDER BY 1;
 ROLLBACK;
 SELECT differences('tens'), differences('wide');
 SELECT add_continuous_aggregate_policy('tens', 100, 20, '1 hour', initial_start => :later);

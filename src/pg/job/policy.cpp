@@ -178,11 +178,11 @@ void RemovePolicy(FunctionCallInfo fcinfo, const char *relation_name, const char
   table_close(relation, NoLock);
 }
 
-/// Errors when fewer than two buckets lie between the offsets: with one, a window that starts
-/// inside a bucket would hold no whole one.
+/// Errors when fewer than two buckets lie between the offsets, or between start_offset and now:
+/// with one, a window that starts inside a bucket would hold no whole one.
 void CheckWindow(const ContinuousAggregate &aggregate, const PolicyOffset &start,
                  const PolicyOffset &end) {
-  if (start.is_null || end.is_null) return;
+  if (start.is_null) return;
   bool fits;
   if (start.is_integer) {
     const int64_t width =

@@ -204,7 +204,9 @@ void DropChunks(const DropTarget &target, int64_t from, int64_t until,
       (void)RemoveSegment(toast, &segment);
     }
     table_close(toast, NoLock);
-    ReleaseHolds(store, from, until);
+    // Not of [from, until): a chunk that reaches over its border keeps its hold.
+    for (int i = 0; i < contents.chunk_count; i++)
+      ReleaseHolds(store, contents.chunks[i].start, contents.chunks[i].end);
   }
   StopPoint("drop_after_segments");
   if (contents.has_hot) DeleteHotRows(relation, &contents.map, from, until, snapshot);
