@@ -282,19 +282,6 @@ bool NewestTime(const ContinuousAggregate &aggregate, int64_t from, int64_t unti
   return !is_null;
 }
 
-/// Logs ranges that were computed for the aggregates over a view that shows nothing but its
-/// materialization: to them these are writes.
-static void LogForReaders(const ContinuousAggregate &aggregate, const TimeRange *ranges,
-                          int count) {
-  if (!aggregate.materialized_only) return;
-  int all_count;
-  const ContinuousAggregate *all = AggregatesOfBase(aggregate.base, nullptr, &all_count);
-  for (int i = 0; i < all_count; i++) {
-    if (all[i].source != aggregate.view) continue;
-    for (int k = 0; k < count; k++) LogRange(all[i], ranges[k].from, ranges[k].until);
-  }
-}
-
 int64_t ComputeBuckets(const ContinuousAggregate &aggregate, Relation materialization,
                        const AggregateState &state, const TimeRange *ranges, int count,
                        Snapshot snapshot) {
@@ -305,7 +292,6 @@ int64_t ComputeBuckets(const ContinuousAggregate &aggregate, Relation materializ
   const int64_t rows = InsertBuckets(aggregate, materialization, wide, wide_count, snapshot);
   StopPoint("refresh_after_insert");
   CommandCounterIncrement();
-  LogForReaders(aggregate, ranges, count);
   NotifyRefreshed(aggregate, ranges, count);
   return rows;
 }

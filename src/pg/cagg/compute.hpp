@@ -38,8 +38,7 @@ void LogRange(const ContinuousAggregate &aggregate, int64_t from, int64_t until)
 /// Replaces the buckets in `ranges` (ascending, disjoint, whole buckets) by what the direct view
 /// gives under `snapshot`, which was taken under ShareUpdateExclusiveLock on view and
 /// materialization, and of which `state` is what it sees. Others may be computed again with them,
-/// but none whose source is gone. Tells aggregates that read only the materialization, and
-/// listeners.
+/// but none whose source is gone. Tells listeners.
 /// Returns the number of rows written.
 int64_t ComputeBuckets(const ContinuousAggregate &aggregate, Relation materialization,
                        const AggregateState &state, const TimeRange *ranges, int count,
