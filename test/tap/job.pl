@@ -156,6 +156,37 @@ $node->safe_psql('postgres', "CALL run_job($once)");
 is($node->safe_psql('postgres', "SELECT count(*) FROM note WHERE job = $once"), '1', 'run_job() runs a paused job');
 delete_job($once);
 
+my $steadfast = add_job('take_note', '1 s');
+# A scheduler that dies: its successor adopts the runs.
+my $adopted = add_job('sleeps', '1 hour', q{config => '{"s": 9}'});
+wait_for("SELECT status = 'running' FROM tsext.jobs WHERE job_id = $adopted", 'a run is under way');
+$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE backend_type = 'tsext scheduler'});
+like($node->safe_psql('postgres', "SELECT status FROM tsext.jobs WHERE job_id = $steadfast"), qr/^(waits: no scheduler is running|scheduled|running)$/, 'without a scheduler jobs wait');
+wait_for(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'tsext scheduler'}, 'a scheduler that was terminated comes back');
+wait_for("SELECT outcome = 'succeeded' FROM tsext.job_runs WHERE job_id = $adopted", 'the run goes on to its end');
+is($node->safe_psql('postgres', "SELECT count(*) FROM tsext.job_runs WHERE job_id = $adopted"), '1', 'and is the only one');
+
+# The clock was set back by three hours: nobody waits for them to pass again.
+my $ahead = add_job('take_note', '1 s');
+wait_for("SELECT count(*) > 0 FROM note WHERE job = $ahead", 'a job runs');
+$node->safe_psql('postgres', "SELECT alter_job($ahead, scheduled => false)");
+wait_for("SELECT count(*) = 0 FROM tsext.job_runs WHERE job_id = $ahead AND outcome = 'running'", 'and is paused');
+$node->safe_psql('postgres', "TRUNCATE note; UPDATE tsext.job_state SET last_start = last_start + interval '3 h', last_finish = last_finish + interval '3 h', next_start = next_start + interval '3 h' WHERE job = $ahead; SELECT alter_job($ahead, scheduled => true)");
+wait_for("SELECT count(*) > 0 FROM note WHERE job = $ahead", 'a job whose last run lies in the future runs by the clock as it is');
+
+# One broken job does not stop the others; a read-only role's runs are recorded.
+my $broken = add_job('take_note', '1 hour', q{initial_start => now() + interval '2 s'});
+$node->safe_psql('postgres', "UPDATE tsext.job SET timezone = 'Lost/Zone', schedule_interval = '1 day' WHERE id = $broken; DELETE FROM tsext.job_state WHERE job = $broken");
+wait_for("SELECT count(*) > 0 FROM tsext.job_runs WHERE job_id = $broken AND outcome = 'failed'", 'a time zone that is gone fails its job');
+is($node->safe_psql('postgres', "SELECT DISTINCT sqlstate, message FROM tsext.job_runs WHERE job_id = $broken"), '22023|the job has no next start: time zone "Lost/Zone" not recognized', 'and is named');
+$node->safe_psql('postgres', 'CREATE ROLE reader LOGIN; ALTER ROLE reader SET default_transaction_read_only = on');
+my $readonly = add_job('take_note', '1 hour', undef, 'reader');
+wait_for(ended($readonly), 'a job of a read-only role ends');
+is($node->safe_psql('postgres', "SELECT outcome, sqlstate FROM tsext.job_runs WHERE job_id = $readonly"), 'failed|25006', 'as it must');
+my $locked = add_job('take_note', '1 s');
+wait_for("SELECT count(*) > 0 FROM note WHERE job = $locked", 'a job runs');
+delete_job($ahead, $broken, $readonly, $locked, $adopted, $steadfast);
+
 # A job goes with its relation.
 $node->safe_psql('postgres', q{CREATE TABLE of_policy (v int); INSERT INTO tsext.job SELECT 900, 'of a table', owner, proc_schema, proc_name, 'of_policy', schedule_interval, max_runtime, max_retries, retry_period, false, fixed_schedule FROM tsext.job WHERE id = 1; DROP TABLE of_policy});
 is($node->safe_psql('postgres', q{SELECT count(*) FROM tsext.jobs WHERE job_id = 900}), '0', 'a job goes with its relation');
@@ -204,6 +235,7 @@ $node->safe_psql('postgres', 'DROP DATABASE renamed');
 pass('nor is DROP DATABASE');
 ok($node->poll_query_until('copy', q{SELECT count(*) >= 1 FROM tsext.job_runs WHERE outcome = 'crashed'}), 'the copy has a scheduler, which finds the run that its origin had');
 $node->safe_psql('postgres', 'DROP DATABASE copy');
+is($node->safe_psql('postgres', "SELECT status FROM tsext.jobs WHERE job_id = $steady") =~ /^(scheduled|running|starting)$/, 1, 'the jobs of this one go on');
 
 # A dump has the jobs; what is restored goes on.
 my $dump = $node->basedir . '/jobs.sql';

@@ -2,6 +2,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/base/stop_point.hpp"
+#include "pg/base/transaction.hpp"
 #include "pg/job/job.hpp"
 #include "pg/job/launcher.hpp"
 
@@ -81,6 +82,14 @@ char *ShortMessage(const char *message) {
 }
 
 void SettleRun(Job *job, JobRun *run) {
+  StartSearch search{&job->schedule, run->finished, StartSearch::kNext, 0};
+  if (strcmp(run->outcome, "succeeded") == 0) {
+    if (const ErrorData *error = TrySubtransaction(FindStart, &search); error != nullptr) {
+      run->outcome = "failed";
+      run->sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
+      run->message = psprintf("the job has no next start: %s", error->message);
+    }
+  }
   if (run->id == 0) {
     InsertJobRun(run);
   } else {
@@ -96,7 +105,7 @@ void SettleRun(Job *job, JobRun *run) {
   if (succeeded) {
     state.last_success = run->finished;
     state.consecutive_failures = 0;
-    state.next_start = NextStart(job->schedule, run->finished);
+    state.next_start = search.start;
   } else {
     state.failures++;
     state.crashes += crashed;

@@ -14,6 +14,7 @@ extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_shdepend.h"
+#include "commands/extension.h"
 #include "commands/sequence.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
@@ -83,10 +84,14 @@ enum : AttrNumber {
 constexpr int kCount = kRows;
 }  // namespace run_column
 
+constexpr int kMaxColumns = 32;  // a later version of the tables may have more than are known here
+static_assert(job_column::kCount <= kMaxColumns && state_column::kCount <= kMaxColumns &&
+              run_column::kCount <= kMaxColumns);
+
 /// The values of a row that is read or written; column numbers begin with 1.
 struct Row {
-  Datum values[job_column::kCount];
-  bool nulls[job_column::kCount];
+  Datum values[kMaxColumns];
+  bool nulls[kMaxColumns];
 
   void Set(AttrNumber column, Datum value) {
     values[column - 1] = value;
@@ -130,6 +135,8 @@ struct Row {
 template <typename Visit>
 void ForEachRow(Relation table, const char *index, AttrNumber column, RegProcedure equal,
                 Datum value, Visit &&visit) {
+  if (RelationGetDescr(table)->natts > kMaxColumns)
+    elog(ERROR, "table \"%s\" has too many columns", RelationGetRelationName(table));
   const Oid schema = RelationGetNamespace(table);
   const Oid index_id = index != nullptr ? get_relname_relid(index, schema) : InvalidOid;
   ScanKeyData key;
@@ -221,7 +228,9 @@ bool IsInAcl(Oid table_id, Oid role) {
 
 /// The ids of jobs whose `column` is `value`.
 List *JobIds(const char *index, AttrNumber column, Oid value) {
-  const Oid schema = get_namespace_oid("tsext", true);
+  // Somebody else's schema of this name is not ours to read.
+  const Oid schema =
+      OidIsValid(get_extension_oid("tsext", true)) ? get_namespace_oid("tsext", true) : InvalidOid;
   const Oid table_id = OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
   if (!OidIsValid(table_id)) return NIL;  // DROP EXTENSION … CASCADE came here first
   List *ids = NIL;
@@ -286,6 +295,12 @@ HeapTuple TupleOf(Relation table, const JobRun &run) {
 
 void LockJob(int job_id) {
   LockDatabaseObject(CatalogRelation("job"), static_cast<Oid>(job_id), 0, ExclusiveLock);
+}
+
+bool TryLockJob(int job_id) {
+  LOCKTAG tag;
+  SET_LOCKTAG_OBJECT(tag, MyDatabaseId, CatalogRelation("job"), static_cast<Oid>(job_id), 0);
+  return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 Job *FindJob(int job_id) {
@@ -379,7 +394,11 @@ void WriteJobState(const JobState &state) {
 }
 
 void InsertJobRun(JobRun *run) {
+  // A role may have default_transaction_read_only; its runs are recorded all the same.
+  const bool is_read_only = XactReadOnly;
+  XactReadOnly = false;
   run->id = nextval_internal(CatalogRelation("job_run_id"), false);
+  XactReadOnly = is_read_only;
   Relation table = table_open(CatalogRelation("job_run"), RowExclusiveLock);
   HeapTuple tuple = TupleOf(table, *run);
   CatalogTupleInsert(table, tuple);

@@ -62,6 +62,8 @@ struct JobRun {
 
 /// Waits until nobody else changes this job or its state, to the end of the transaction.
 void LockJob(int job_id);
+/// The same without waiting.
+bool TryLockJob(int job_id);
 
 /// As the newest snapshot shows it; nullptr: there is none.
 Job *FindJob(int job_id);

@@ -55,7 +55,7 @@ void BeginRun(void *argument) {
   auto *run = static_cast<Run *>(argument);
   const int job_id = run->slot->job;
   run->next_start = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kBusyRetryMs);
-  LockJob(job_id);
+  if (!TryLockJob(job_id)) return;  // somebody is changing it
   MemoryContext caller = MemoryContextSwitchTo(run->memory);
   Job *job = FindJob(job_id);
   MemoryContextSwitchTo(caller);

@@ -112,6 +112,12 @@ TimestampTz FirstStart(const Schedule &schedule, TimestampTz now) {
   return schedule.fixed ? NextStart(schedule, now) : now;
 }
 
+void FindStart(void *argument) {
+  auto *search = static_cast<StartSearch *>(argument);
+  search->start = search->kind == StartSearch::kFirst ? FirstStart(*search->schedule, search->from)
+                                                      : NextStart(*search->schedule, search->from);
+}
+
 int64 RetryDelay(const Interval &retry_period, const Interval &schedule_interval, int failures) {
   const int64 first = IntervalMicroseconds(retry_period);
   const int64 longest =

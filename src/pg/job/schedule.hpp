@@ -31,6 +31,15 @@ TimestampTz NextStart(const Schedule &schedule, TimestampTz after);
 /// The start of a job that has never run.
 TimestampTz FirstStart(const Schedule &schedule, TimestampTz now);
 
+/// One of the two above, for TrySubtransaction().
+struct StartSearch {
+  const Schedule *schedule;
+  TimestampTz from;
+  enum { kFirst, kNext } kind;
+  TimestampTz start;  // the result
+};
+void FindStart(void *search);
+
 /// How long to wait after the n-th failure in a row (n >= 1), in microseconds: retry_period,
 /// doubled with each, up to five schedule intervals and at most an hour, but never less than
 /// retry_period.

@@ -102,6 +102,13 @@ Entry *AddEntry(Scheduler *scheduler, int id) {
   return entry;
 }
 
+/// A schedule that has no next start (a time zone that this system does not know) is due at once:
+/// its run tells what is wrong.
+TimestampTz FirstStartOf(const Schedule &schedule, TimestampTz now) {
+  StartSearch search{&schedule, now, StartSearch::kFirst, 0};
+  return TrySubtransaction(FindStart, &search) == nullptr ? search.start : now;
+}
+
 /// When the job of a row starts next; `entry` is what was known of it before.
 TimestampTz NextStartOf(const Job &job, const Entry &entry, TimestampTz now) {
   if (job.id == kCompactionJob) {
@@ -110,11 +117,11 @@ TimestampTz NextStartOf(const Job &job, const Entry &entry, TimestampTz now) {
   }
   const JobState state = FindJobState(job.id);
   if (!state.exists || state.next_start == 0)
-    return entry.next_start != 0 ? entry.next_start : FirstStart(job.schedule, now);
+    return entry.next_start != 0 ? entry.next_start : FirstStartOf(job.schedule, now);
   // The last run lies in the future: the clock has been set back, and what was counted from there
   // would be waited for as long again.
   if (state.last_finish > now + kClockTolerance)
-    return Min(state.next_start, NextStart(job.schedule, now));
+    return Min(state.next_start, FirstStartOf(job.schedule, now));
   return state.next_start;
 }
 
@@ -152,12 +159,6 @@ struct Death {
   bool is_recorded;
   TimestampTz next_start;
 };
-
-bool TryLockJob(int job_id) {
-  LOCKTAG tag;
-  SET_LOCKTAG_OBJECT(tag, MyDatabaseId, CatalogRelation("job"), static_cast<Oid>(job_id), 0);
-  return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
-}
 
 const char *OwnerName(Oid owner) {
   const char *name = OidIsValid(owner) ? GetUserNameFromId(owner, true) : nullptr;
@@ -327,12 +328,21 @@ int64 LimitRuntimes(Scheduler *scheduler) {
 
 // ---- starting ----
 
+/// Free, or left behind in a database that has no scheduler (any more): should it get one again,
+/// that finds the run in tsext.job_run. The lock is held.
+bool IsAvailable(const JobSlot &slot) {
+  if (slot.state == SlotState::kFree) return true;
+  if (slot.state != SlotState::kGone) return false;
+  const DatabaseSlot *database = FindDatabaseSlot(slot.database, false);
+  return database == nullptr || database->pid == 0;
+}
+
 /// A background worker for the entry. False: none could be had.
 bool StartWorker(Scheduler *scheduler, const Entry &entry) {
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
   JobSlot *slot = nullptr;
   for (JobSlot &candidate : shared->jobs) {
-    if (candidate.state != SlotState::kFree) continue;
+    if (!IsAvailable(candidate)) continue;
     slot = &candidate;
     const uint32 generation = slot->generation + 1;
     *slot = JobSlot{};
