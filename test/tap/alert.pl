@@ -1,5 +1,5 @@
 # Alert rules beyond one session: what listeners get, what a crash leaves, changes while an alert is evaluated, dump and
-# restore.
+# restore, and the scheduler.
 use strict;
 use warnings;
 use JSON::PP;
@@ -193,6 +193,44 @@ is($node->safe_psql('restored', q{SELECT count(*), min(schedule_interval) FROM t
 	'1|00:03:00', 'jobs are the alerts\' own');
 ok($node->safe_psql('restored', q{SELECT tsext.create_alert('fresh', 'SELECT 1 AS value', 'true')}) > $theirs, 'ids go on');
 $node->safe_psql('postgres', 'DROP DATABASE restored');
+
+# ---- the scheduler ----
+
+# Each alert is evaluated every second by a worker of its owner.
+$node->safe_psql('postgres', q{SELECT tsext.drop_alert(name) FROM (SELECT DISTINCT name FROM tsext.alerts) a; TRUNCATE load;});
+my $listener = $node->background_psql('postgres', on_error_stop => 0);
+$listener->query_safe('LISTEN tsext_alert');
+sub wait_for
+{
+	my ($condition, $what) = @_;
+	ok($node->poll_query_until('postgres', "SELECT count(*) > 0 FROM tsext.alerts WHERE $condition"), $what);
+}
+my $live = $node->safe_psql('postgres', q{SET ROLE watcher; SELECT tsext.create_alert('live', 'SELECT host, usage AS value FROM public.load', 'value > 90', every => '1 s')});
+wait_for('evaluated_at IS NOT NULL', 'the scheduler evaluates a new alert');
+$node->safe_psql('postgres', q{INSERT INTO load VALUES ('a', 99)});
+wait_for(q{state = 'firing'}, 'and fires');
+like($listener->query('SELECT 1'), qr/"tsext_alert" with payload "\{"name": "live", "labels": \{"host": "a"\}, "state": "firing", "value": 99, /,
+	'a worker\'s notification arrives');
+is($node->safe_psql('postgres', "SELECT DISTINCT owner, outcome FROM tsext.job_runs WHERE job_id = $live AND finished IS NOT NULL"),
+	'watcher|succeeded', 'runs are the owner\'s');
+$node->restart;
+$node->safe_psql('postgres', 'UPDATE load SET usage = 1');
+wait_for(q{state = 'resolved'}, 'it goes on after a restart');
+$node->safe_psql('postgres', 'REVOKE SELECT ON load FROM watcher');
+wait_for(q{error_sqlstate = '42501'}, 'a right that was taken away is an error');
+ok( $node->poll_query_until('postgres', "SELECT count(*) > 0 FROM tsext.job_runs WHERE job_id = $live AND outcome = 'failed' AND sqlstate = '42501'"),
+	'of which the run failed');
+$node->safe_psql('postgres', q{GRANT SELECT ON load TO watcher; SELECT tsext.alter_alert('live', every => '1 s');});
+wait_for(q{last_error IS NULL AND state = 'resolved'}, 'and back');
+$node->safe_psql('postgres', qq{SELECT ext.alter_job($live, max_runtime => '1 s');
+	SELECT tsext.alter_alert('live', query => 'SELECT 1 AS value FROM (SELECT pg_sleep(600)) s');});
+wait_for(q{error_sqlstate = '57014'}, 'a run that takes too long is cancelled, which is an error of the alert');
+ok($node->poll_query_until('postgres', "SELECT count(*) > 0 FROM tsext.job_runs WHERE job_id = $live AND outcome = 'timed out'"), 'and of the run');
+# Dropped while it runs: the worker ends at its limit, and nothing comes back.
+$node->safe_psql('postgres', q{SELECT tsext.drop_alert('live')});
+$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM tsext.job_runs WHERE finished IS NULL}) or die 'a run does not end';
+is($node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM tsext.alert_instance) + (SELECT count(*) FROM tsext.alert_status)'),
+	'0', 'an alert that is dropped while it runs leaves nothing');
 
 $node->stop;
 done_testing();
