@@ -14,6 +14,7 @@
 extern "C" {
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -136,35 +137,58 @@ int TakeTogether(const AggregateState &state, const TimeRange *ranges, int count
   return used;
 }
 
+/// The multirange type of ranges of a time type; smallint has none, int's is taken.
+Oid MultirangeType(Oid time_type) {
+  switch (time_type) {
+    case TIMESTAMPTZOID:
+      return TSTZMULTIRANGEOID;
+    case TIMESTAMPOID:
+      return TSMULTIRANGEOID;
+    case DATEOID:
+      return DATEMULTIRANGEOID;
+    case INT8OID:
+      return INT8MULTIRANGEOID;
+    default:
+      return INT4MULTIRANGEOID;
+  }
+}
+
+/// One statement for all ranges: hot rows, of which nothing is known, are read once.
 int64_t InsertBuckets(const ContinuousAggregate &aggregate, Relation materialization,
                       const TimeRange *ranges, int count, Snapshot snapshot) {
-  char *what = nullptr;
+  if (count == 0) return 0;
+  char *what = psprintf("refresh of continuous aggregate %s, buckets from %s to %s",
+                        NameOf(aggregate.view), TimeText(ranges[0].from, aggregate.time_type),
+                        TimeText(ranges[count - 1].until, aggregate.time_type));
+  if (count > 1) what = psprintf("%s in %d ranges", what, count);
   ErrorContextCallback context{error_context_stack, AddContext, static_cast<void *>(&what)};
   const OwnerRights caller = BecomeOwner(materialization);
   const char *bucket = quote_identifier(NameStr(aggregate.bucket_column));
-  Oid types[2] = {aggregate.time_type, aggregate.time_type};
+  const char *insert = psprintf("INSERT INTO %s SELECT * FROM %s WHERE",
+                                NameOf(aggregate.materialization), NameOf(aggregate.direct));
   SPI_connect();
-  SPIPlanPtr plan =
-      Prepare(psprintf("INSERT INTO %s SELECT * FROM %s WHERE %s >= $1 AND %s < $2",
-                       NameOf(aggregate.materialization), NameOf(aggregate.direct), bucket, bucket),
-              2, types);
-  int64_t rows = 0;
-  for (int i = 0; i < count; i++) {
-    what = psprintf("refresh of continuous aggregate %s, buckets from %s to %s",
-                    NameOf(aggregate.view), TimeText(ranges[i].from, aggregate.time_type),
-                    TimeText(ranges[i].until, aggregate.time_type));
-    error_context_stack = &context;
-    CHECK_FOR_INTERRUPTS();
-    pgstat_report_activity(STATE_RUNNING, what);
-    Datum bounds[2] = {BoundDatum(ranges[i].from, aggregate.time_type),
-                       BoundDatum(ranges[i].until, aggregate.time_type)};
-    const int result = SPI_execute_snapshot(plan, bounds, nullptr, snapshot, InvalidSnapshot,
-                                            /*read_only=*/false, /*fire_triggers=*/true, 0);
-    if (result != SPI_OK_INSERT)
-      elog(ERROR, "could not insert buckets: %s", SPI_result_code_string(result));
-    rows += static_cast<int64_t>(SPI_processed);
-    error_context_stack = context.previous;
+  error_context_stack = &context;
+  CHECK_FOR_INTERRUPTS();
+  pgstat_report_activity(STATE_RUNNING, what);
+  SPIPlanPtr plan;
+  Datum values[2];
+  if (count == 1) {
+    Oid types[2] = {aggregate.time_type, aggregate.time_type};
+    plan = Prepare(psprintf("%s %s >= $1 AND %s < $2", insert, bucket, bucket), 2, types);
+    values[0] = BoundDatum(ranges[0].from, aggregate.time_type);
+    values[1] = BoundDatum(ranges[0].until, aggregate.time_type);
+  } else {
+    Oid type = MultirangeType(aggregate.time_type);
+    const char *cast = aggregate.time_type == INT2OID ? "::pg_catalog.int4" : "";
+    plan = Prepare(psprintf("%s %s%s OPERATOR(pg_catalog.<@) $1", insert, bucket, cast), 1, &type);
+    values[0] = MakeMultirange(type, ranges, count);
   }
+  const int result = SPI_execute_snapshot(plan, values, nullptr, snapshot, InvalidSnapshot,
+                                          /*read_only=*/false, /*fire_triggers=*/true, 0);
+  if (result != SPI_OK_INSERT)
+    elog(ERROR, "could not insert buckets: %s", SPI_result_code_string(result));
+  const auto rows = static_cast<int64_t>(SPI_processed);
+  error_context_stack = context.previous;
   SPI_finish();
   GiveBackRights(caller);
   pgstat_report_activity(STATE_RUNNING, debug_query_string);

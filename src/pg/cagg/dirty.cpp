@@ -67,6 +67,8 @@ void CheckElementType(Oid type) {
                   errmsg("type %s is not the type of a time column", format_type_be(type))));
 }
 
+}  // namespace
+
 Datum MakeMultirange(Oid type, const TimeRange *ranges, int count) {
   TypeCacheEntry *multirange = lookup_type_cache(type, TYPECACHE_MULTIRANGE_INFO);
   TypeCacheEntry *range_type = multirange->rngtype;
@@ -81,8 +83,6 @@ Datum MakeMultirange(Oid type, const TimeRange *ranges, int count) {
   }
   return MultirangeTypePGetDatum(make_multirange(type, range_type, count, values));
 }
-
-}  // namespace
 
 AggregateState ReadState(const ContinuousAggregate &aggregate, Snapshot snapshot) {
   AggregateState state{};

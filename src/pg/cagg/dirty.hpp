@@ -28,6 +28,9 @@ AggregateState ReadState(const ContinuousAggregate &aggregate, Snapshot snapshot
 TimeRange *DirtyRanges(const ContinuousAggregate &aggregate, const AggregateState &state,
                        TimeRange window, int *count);
 
+/// The ranges as a value of a multirange type over a time type; a smallint's are of int.
+Datum MakeMultirange(Oid type, const TimeRange *ranges, int count);
+
 /// Sorts ranges and joins those that meet, in place; returns how many are left.
 int JoinRanges(TimeRange *ranges, int count);
 

@@ -142,6 +142,11 @@ bool EnterSegment(BatchScan *scan, int segment) {
     scan->counters->segments_skipped_key++;
     return false;
   }
+  const SegmentRow &row = scan->segments[segment];
+  if (scan->filters != nullptr && !MayHaveTimes(scan->filters, row.tmin, row.tmax)) {
+    scan->counters->segments_skipped_range++;
+    return false;
+  }
   UseSegment(scan, segment);
   const SegmentHead &head = SegmentReaderHead(scan->reader);
   scan->segment_verdict =

@@ -8,6 +8,7 @@
 extern "C" {
 #include "access/nbtree.h"
 #include "access/stratnum.h"
+#include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
 #include "datatype/timestamp.h"
 #include "executor/executor.h"
@@ -19,6 +20,8 @@ extern "C" {
 #include "utils/date.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
+#include "utils/multirangetypes.h"
+#include "utils/rangetypes.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
 }
@@ -168,6 +171,31 @@ Clocks ClocksOf(const List *zones) {
 
 }  // namespace
 
+namespace {
+
+/// The type cache entry of a range type, or of a multirange's; nullptr for others.
+TypeCacheEntry *RangeOf(Oid type) {
+  TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_RANGE_INFO | TYPECACHE_MULTIRANGE_INFO);
+  if (entry->rngtype != nullptr) return entry->rngtype;
+  return entry->rngelemtype != nullptr ? entry : nullptr;
+}
+
+/// `expression <@ range`, in the usual order of the expression's type.
+bool FindContainment(Oid operator_id, Node *left, Node *right, MonotoneComparison *found) {
+  if (operator_id != OID_RANGE_ELEM_CONTAINED_OP && operator_id != OID_MULTIRANGE_ELEM_CONTAINED_OP)
+    return false;
+  found->range_type = getBaseType(exprType(right));
+  const TypeCacheEntry *range = RangeOf(found->range_type);
+  if (range == nullptr) return false;
+  found->constant_type = range->rngelemtype->type_id;
+  found->order_function = range->rng_cmp_proc_finfo.fn_oid;
+  const TypeCacheEntry *element = lookup_type_cache(found->constant_type, TYPECACHE_CMP_PROC);
+  return found->order_function == element->cmp_proc &&
+         getBaseType(exprType(left)) == found->constant_type;
+}
+
+}  // namespace
+
 bool FindMonotoneComparison(const OpExpr *clause, Index rel, bool is_negated,
                             MonotoneComparison *found) {
   if (list_length(clause->args) != 2) return false;
@@ -179,6 +207,12 @@ bool FindMonotoneComparison(const OpExpr *clause, Index rel, bool is_negated,
     operator_id = get_commutator(operator_id);
     if (!OidIsValid(operator_id) || !IsRising(left, rel, &found->monotone)) return false;
   }
+  found->expression = reinterpret_cast<Expr *>(left);
+  found->constant = reinterpret_cast<Expr *>(right);
+  found->range_type = InvalidOid;
+  found->reads_zone = false;
+  if (FindContainment(operator_id, left, right, found)) return !is_negated;
+  found->range_type = InvalidOid;
   Oid left_type;
   op_input_types(operator_id, &left_type, &found->constant_type);
   const Oid family = lookup_type_cache(left_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
@@ -188,8 +222,6 @@ bool FindMonotoneComparison(const OpExpr *clause, Index rel, bool is_negated,
     return false;
   found->order_function = get_opfamily_proc(family, left_type, found->constant_type, BTORDER_PROC);
   if (!OidIsValid(found->order_function)) return false;
-  found->expression = reinterpret_cast<Expr *>(left);
-  found->constant = reinterpret_cast<Expr *>(right);
   found->reads_zone =
       found->constant_type == TIMESTAMPTZOID && (left_type == DATEOID || left_type == TIMESTAMPOID);
   return true;
@@ -205,10 +237,13 @@ struct MonotoneSearch {
   Oid result_type;
   bool constant_by_value;
   int16_t constant_length;
+  TypeCacheEntry *range;  // nullptr: a comparison
   // Of the current search.
   ExprContext *context;
   TupleTableSlot *slot;
-  Datum value;   // of the constant
+  Datum constant_value;
+  Datum value;  // compared with: of the constant, or a bound of it
+  bool compares;
   bool is_over;  // an error where there should be none: nothing is known
 };
 
@@ -237,6 +272,7 @@ Result Compute(MonotoneSearch *search, int64_t value) {
   bool is_null;
   const Datum result = ExecEvalExprSwitchContext(search->expression, search->context, &is_null);
   if (is_null) return {Outcome::kNull, 0, 0};
+  if (!search->compares) return {Outcome::kValue, 0, 0};
   MemoryContext old = MemoryContextSwitchTo(search->context->ecxt_per_tuple_memory);
   const int order =
       DatumGetInt32(FunctionCall2Coll(&search->order, InvalidOid, result, search->value));
@@ -354,7 +390,7 @@ bool ComputeConstants(MonotoneSearch *search) {
     ExecEvalExprSwitchContext(static_cast<ExprState *>(lfirst(cell)), search->context, &is_null);
   const Datum value = ExecEvalExprSwitchContext(search->constant, search->context, &is_null);
   if (is_null) return false;
-  search->value = datumCopy(value, search->constant_by_value, search->constant_length);
+  search->constant_value = datumCopy(value, search->constant_by_value, search->constant_length);
   ResetExprContext(search->context);
   return true;
 }
@@ -376,54 +412,153 @@ MonotoneSearch *MakeMonotoneSearch(const MonotoneComparison &comparison, TupleDe
         lappend(search->parameters, ExecInitExpr(static_cast<Expr *>(lfirst(cell)), parent));
   fmgr_info(comparison.order_function, &search->order);
   search->result_type = getBaseType(exprType(reinterpret_cast<Node *>(comparison.expression)));
-  get_typlenbyval(comparison.constant_type, &search->constant_length, &search->constant_by_value);
+  const bool is_range = OidIsValid(comparison.range_type);
+  search->range = is_range ? RangeOf(comparison.range_type) : nullptr;
+  get_typlenbyval(is_range ? comparison.range_type : comparison.constant_type,
+                  &search->constant_length, &search->constant_by_value);
   return search;
 }
 
-bool FindMonotoneBounds(MonotoneSearch *search, ExprContext *context, TupleTableSlot *slot,
-                        MonotoneBounds *bounds) {
-  *bounds = kUnknownBounds;
-  search->context = context;
-  search->slot = slot;
-  search->is_over = false;
-  if (!ComputeConstants(search)) return false;
-  const Result middle = At(search, 0);
-  if (middle.outcome == Outcome::kNull) return false;
-  if (middle.outcome == Outcome::kError) return true;  // a width that is none, for instance
+namespace {
 
-  const Monotone &monotone = search->comparison.monotone;
-  List *zones = list_copy(monotone.zones);
-  if (search->comparison.reads_zone) zones = lappend(zones, session_timezone);
-  const Clocks clocks = ClocksOf(zones);
-  if (clocks == Clocks::kUnknown) return true;
-  int64_t slack = 0;
-  if (clocks == Clocks::kShifting)
-    slack = kZoneSlackDays * (monotone.column_type == DATEOID ? 1 : USECS_PER_DAY);
+/// What is the same for all edges of a search.
+struct Ground {
+  Range range;  // where the expression is no error
+  List *zones;
+  int64_t slack;
+};
 
-  const Range finite = FiniteValues(monotone.column_type);
-  const Range range = {FindEnd(search, finite.from), FindEnd(search, finite.to)};
-  const auto edge = [&](int order) { return FindEdge(search, range, order, zones, slack); };
-  bounds->pass_from = range.from;
-  bounds->pass_to = range.to;
-  switch (search->comparison.comparison) {
+void CompareValue(MonotoneSearch *search, const Ground &ground, Comparison comparison,
+                  MonotoneBounds *bounds) {
+  const auto edge = [&](int order) {
+    return FindEdge(search, ground.range, order, ground.zones, ground.slack);
+  };
+  switch (comparison) {
     case Comparison::kLess:
-      PassBefore(edge(0), bounds);
-      break;
+      return PassBefore(edge(0), bounds);
     case Comparison::kLessEqual:
-      PassBefore(edge(1), bounds);
-      break;
+      return PassBefore(edge(1), bounds);
     case Comparison::kGreaterEqual:
-      PassFrom(edge(0), bounds);
-      break;
+      return PassFrom(edge(0), bounds);
     case Comparison::kGreater:
-      PassFrom(edge(1), bounds);
-      break;
+      return PassFrom(edge(1), bounds);
     default:
       PassFrom(edge(0), bounds);
       PassBefore(edge(1), bounds);
   }
-  if (search->is_over) *bounds = kUnknownBounds;
+}
+
+MonotoneBounds StartBounds(const Ground &ground) {
+  return {PG_INT64_MIN, PG_INT64_MAX, ground.range.from, ground.range.to};
+}
+
+/// False: it is empty.
+bool CompareRange(MonotoneSearch *search, const Ground &ground, const RangeType *range,
+                  MonotoneBounds *bounds) {
+  RangeBound lower;
+  RangeBound upper;
+  bool is_empty;
+  range_deserialize(search->range, range, &lower, &upper, &is_empty);
+  if (is_empty) return false;
+  *bounds = StartBounds(ground);
+  if (!lower.infinite) {
+    search->value = lower.val;
+    CompareValue(search, ground, lower.inclusive ? Comparison::kGreaterEqual : Comparison::kGreater,
+                 bounds);
+  }
+  if (!upper.infinite) {
+    search->value = upper.val;
+    CompareValue(search, ground, upper.inclusive ? Comparison::kLessEqual : Comparison::kLess,
+                 bounds);
+  }
   return bounds->maybe_from <= bounds->maybe_to;
+}
+
+/// The bounds of all that the constant says; their number.
+int CompareConstant(MonotoneSearch *search, const Ground &ground, MonotoneBounds **bounds) {
+  if (search->range == nullptr) {
+    *bounds = static_cast<MonotoneBounds *>(palloc(sizeof(MonotoneBounds)));
+    **bounds = StartBounds(ground);
+    search->value = search->constant_value;
+    CompareValue(search, ground, search->comparison.comparison, *bounds);
+    return (*bounds)->maybe_from <= (*bounds)->maybe_to ? 1 : 0;
+  }
+  int count = 1;
+  RangeType **ranges;
+  RangeType *only;
+  if (search->range->type_id == search->comparison.range_type) {
+    only = DatumGetRangeTypeP(search->constant_value);
+    ranges = &only;
+  } else {
+    multirange_deserialize(search->range, DatumGetMultirangeTypeP(search->constant_value), &count,
+                           &ranges);
+  }
+  *bounds = static_cast<MonotoneBounds *>(
+      palloc(sizeof(MonotoneBounds) * static_cast<size_t>(std::max(count, 1))));
+  int used = 0;
+  for (int i = 0; i < count; i++)
+    if (CompareRange(search, ground, ranges[i], *bounds + used)) used++;
+  // Near changes of a clock `maybe` is wider.
+  for (int i = 1; i < used; i++)
+    (*bounds)[i].maybe_to = std::max((*bounds)[i].maybe_to, (*bounds)[i - 1].maybe_to);
+  for (int i = used - 1; i > 0; i--)
+    (*bounds)[i - 1].maybe_from = std::min((*bounds)[i].maybe_from, (*bounds)[i - 1].maybe_from);
+  return used;
+}
+
+}  // namespace
+
+bool FindMonotoneRanges(MonotoneSearch *search, ExprContext *context, TupleTableSlot *slot,
+                        MonotoneRanges *ranges) {
+  *ranges = {&kUnknownBounds, 1};
+  search->context = context;
+  search->slot = slot;
+  search->is_over = false;
+  if (!ComputeConstants(search)) return false;
+  Monotone &monotone = search->comparison.monotone;
+  Ground ground = {{}, list_copy(monotone.zones), 0};
+  if (search->comparison.reads_zone) ground.zones = lappend(ground.zones, session_timezone);
+  const Clocks clocks = ClocksOf(ground.zones);
+  if (clocks == Clocks::kShifting)
+    ground.slack = kZoneSlackDays * (monotone.column_type == DATEOID ? 1 : USECS_PER_DAY);
+
+  search->compares = false;
+  const Result middle = At(search, 0);
+  if (middle.outcome == Outcome::kNull) return false;
+  // A width that is none, for instance.
+  if (middle.outcome == Outcome::kError || clocks == Clocks::kUnknown) return true;
+  const Range finite = FiniteValues(monotone.column_type);
+  ground.range = {FindEnd(search, finite.from), FindEnd(search, finite.to)};
+  search->compares = true;
+
+  MonotoneBounds *bounds;
+  const int count = CompareConstant(search, ground, &bounds);
+  if (!search->is_over) *ranges = {bounds, count};
+  return ranges->count > 0;
+}
+
+int MonotoneRanges::Find(int64_t value) const {
+  const MonotoneBounds *end = bounds + count;
+  const auto ends_before = [](const MonotoneBounds &one, int64_t at) { return one.maybe_to < at; };
+  return static_cast<int>(std::lower_bound(bounds, end, value, ends_before) - bounds);
+}
+
+MonotoneAnswer MonotoneRanges::Answer(int64_t value) const {
+  MonotoneAnswer answer = MonotoneAnswer::kFails;
+  for (int i = Find(value); i < count && bounds[i].maybe_from <= value; i++) {
+    if (value >= bounds[i].pass_from && value <= bounds[i].pass_to) return MonotoneAnswer::kPasses;
+    answer = MonotoneAnswer::kAsk;
+  }
+  return answer;
+}
+
+Verdict MonotoneRanges::Judge(int64_t min, int64_t max) const {
+  Verdict verdict = Verdict::kNone;
+  for (int i = Find(min); i < count && bounds[i].maybe_from <= max; i++) {
+    if (min >= bounds[i].pass_from && max <= bounds[i].pass_to) return Verdict::kAll;
+    verdict = Verdict::kSome;
+  }
+  return verdict;
 }
 
 // ---- Estimates ----
@@ -471,7 +606,8 @@ Selectivity Estimate(PlannerInfo *root, const RelOptInfo *rel, Node *clause, Tup
   MonotoneComparison comparison;
   auto *folded = reinterpret_cast<OpExpr *>(estimate_expression_value(root, clause));
   if (!IsA(folded, OpExpr) || !FindMonotoneComparison(folded, rel->relid, false, &comparison) ||
-      IsA(comparison.expression, Var) || !IsA(comparison.constant, Const))
+      OidIsValid(comparison.range_type) || IsA(comparison.expression, Var) ||
+      !IsA(comparison.constant, Const))
     return -1;
   List *parameters = NIL;
   FindParams(reinterpret_cast<Node *>(comparison.expression), &parameters);
@@ -483,11 +619,11 @@ Selectivity Estimate(PlannerInfo *root, const RelOptInfo *rel, Node *clause, Tup
   TupleTableSlot *slot = MakeSingleTupleTableSlot(descriptor, &TTSOpsVirtual);
   ExecStoreAllNullTuple(slot);
   context->ecxt_scantuple = slot;
-  MonotoneBounds bounds;
-  const bool may_pass = FindMonotoneBounds(MakeMonotoneSearch(comparison, descriptor, nullptr),
-                                           context, slot, &bounds);
+  MonotoneRanges ranges;
+  const bool may_pass = FindMonotoneRanges(MakeMonotoneSearch(comparison, descriptor, nullptr),
+                                           context, slot, &ranges);
   MemoryContextSwitchTo(old);
-  List *clauses = may_pass ? CompareBounds(comparison, bounds, descriptor) : NIL;
+  List *clauses = may_pass ? CompareBounds(comparison, ranges.bounds[0], descriptor) : NIL;
   ExecDropSingleTupleTableSlot(slot);
   FreeExecutorState(estate);
   if (!may_pass) return 0;

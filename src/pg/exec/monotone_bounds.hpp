@@ -21,13 +21,14 @@ extern "C" {
 
 namespace tsext::pg {
 
-/// `expression comparison constant`.
+/// `expression comparison constant`, or `expression <@ constant`, a range or multirange.
 struct MonotoneComparison {
   Expr *expression;  ///< rises with monotone.column, or is it
   Monotone monotone;
   Expr *constant;
-  Comparison comparison;  ///< never kNotEqual
-  Oid constant_type;      ///< as the operator takes it
+  Comparison comparison;  ///< never kNotEqual; with a range of no meaning
+  Oid constant_type;      ///< as the operator takes it; of a range that of its bounds
+  Oid range_type;         ///< of the constant when it is a range or multirange, else invalid
   Oid order_function;     ///< (expression, constant) -> -1, 0, 1
   bool reads_zone;        ///< the comparison itself goes by the session's time zone
 };
@@ -44,16 +45,31 @@ struct MonotoneBounds {
   int64_t pass_from, pass_to;
 };
 
+enum class MonotoneAnswer : uint8_t { kFails, kPasses, kAsk };
+
+/// One for each range of a multirange, else one: what passes any of them passes. Neither maybe_from
+/// nor maybe_to ever falls from one to the next.
+struct MonotoneRanges {
+  const MonotoneBounds *bounds;
+  int count;
+
+  /// The first whose `maybe` does not end before `value`; `count` when there is none.
+  int Find(int64_t value) const;
+  MonotoneAnswer Answer(int64_t value) const;
+  /// Of values that lie in [min, max].
+  Verdict Judge(int64_t min, int64_t max) const;
+};
+
 /// One comparison at work. Plain data in a memory context.
 struct MonotoneSearch;
 /// parent: nullptr outside of a plan. context: its scan tuple is `slot`, a virtual slot of the
 /// table's row type with all columns NULL.
 MonotoneSearch *MakeMonotoneSearch(const MonotoneComparison &comparison, TupleDesc descriptor,
                                    PlanState *parent);
-/// Computes the constant, then the bounds; false when nothing passes, because one of them is NULL.
-/// By-reference values are left in the current memory context.
-bool FindMonotoneBounds(MonotoneSearch *search, ExprContext *context, TupleTableSlot *slot,
-                        MonotoneBounds *bounds);
+/// Computes the constant, then the bounds, in the current memory context; false when nothing
+/// passes.
+bool FindMonotoneRanges(MonotoneSearch *search, ExprContext *context, TupleTableSlot *slot,
+                        MonotoneRanges *ranges);
 
 /// Gives the planner the selectivity of such clauses of a table, by the column's statistics, and
 /// with it the number of rows.

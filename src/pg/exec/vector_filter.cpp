@@ -212,8 +212,8 @@ void ComputeConstant(VectorFilters *filters, Filter *filter) {
   filter->now = filter->kind;
   filter->comparison_now = filter->comparison;
   if (filter->kind == FilterKind::kMonotone &&
-      !FindMonotoneBounds(filter->search, filters->expression_context, filters->slot,
-                          &filter->bounds))
+      !FindMonotoneRanges(filter->search, filters->expression_context, filters->slot,
+                          &filter->ranges))
     filter->now = FilterKind::kNever;
   if (filter->constant == nullptr) return;
   bool is_null = false;
@@ -277,8 +277,8 @@ TimeRange TimesOf(const Filter *filter, AttrNumber time_attribute, Oid time_type
               TimeOfStored(filter->integers[filter->value_count - 1], time_type)};
     case FilterKind::kMonotone:
       if (filter->attribute != time_attribute) return range;
-      return {TimeOfStored(filter->bounds.maybe_from, time_type),
-              TimeOfStored(filter->bounds.maybe_to, time_type)};
+      return {TimeOfStored(filter->ranges.bounds[0].maybe_from, time_type),
+              TimeOfStored(filter->ranges.bounds[filter->ranges.count - 1].maybe_to, time_type)};
     case FilterKind::kInteger:
       break;
     default:
@@ -327,11 +327,6 @@ Verdict JudgeIntegersIn(const Filter *filter, int64_t min, int64_t max) {
     verdict = Verdict::kAll;
   }
   return filter->is_negated ? Opposite(verdict) : verdict;
-}
-
-Verdict JudgeMonotone(const MonotoneBounds &bounds, int64_t min, int64_t max) {
-  if (max < bounds.maybe_from || min > bounds.maybe_to) return Verdict::kNone;
-  return min >= bounds.pass_from && max <= bounds.pass_to ? Verdict::kAll : Verdict::kSome;
 }
 
 Verdict JudgeRealsIn(const Filter *filter, double min, double max) {
@@ -416,7 +411,7 @@ Verdict JudgeLeaf(const Filter *filter, const ValueRange &range) {
       verdict = JudgeReals(range.min_real, range.max_real, filter->comparison_now, filter->real);
       break;
     case FilterKind::kMonotone:
-      verdict = JudgeMonotone(filter->bounds, range.min_integer, range.max_integer);
+      verdict = filter->ranges.Judge(range.min_integer, range.max_integer);
       break;
     case FilterKind::kIntegersIn:
       verdict = JudgeIntegersIn(filter, range.min_integer, range.max_integer);
@@ -586,6 +581,7 @@ bool StartFilters(VectorFilters *filters, AttrNumber time_attribute, Oid time_ty
                   int64_t *to) {
   MemoryContextReset(filters->constants);
   MemoryContext old = MemoryContextSwitchTo(filters->constants);
+  filters->time_attribute = time_attribute;
   filters->segment_count++;  // what was remembered of values may depend on parameters
   for (int i = 0; i < filters->count; i++)
     ForEachLeaf(filters->filters[i], [&](Filter *leaf) { ComputeConstant(filters, leaf); });
@@ -629,6 +625,16 @@ bool MayHaveKey(const VectorFilters *filters, int32_t flags, ByteView lo, ByteVi
     if (SortKeyMayContain(lo, hi, key.view())) return true;
   }
   return false;
+}
+
+bool MayHaveTimes(const VectorFilters *filters, int64_t tmin, int64_t tmax) {
+  for (int i = 0; i < filters->count; i++) {
+    const Filter *filter = filters->filters[i];
+    if (filter->now == FilterKind::kMonotone && filter->attribute == filters->time_attribute &&
+        filter->ranges.Judge(tmin, tmax) == Verdict::kNone)
+      return false;
+  }
+  return true;
 }
 
 Verdict JudgeSegment(VectorFilters *filters, const SegmentHead &head) {

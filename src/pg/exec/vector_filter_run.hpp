@@ -20,6 +20,9 @@ const Bitmapset *FilterAttributes(const VectorFilters *filters);
 /// Whether a segment whose first and last rows have these keys may have a row that passes.
 /// flags: SegmentRow.flags.
 bool MayHaveKey(const VectorFilters *filters, int32_t flags, ByteView lo, ByteView hi);
+/// Whether a segment of these times may have a row that passes: its time range meets that of all
+/// filters together, but perhaps none of the ranges of one.
+bool MayHaveTimes(const VectorFilters *filters, int64_t tmin, int64_t tmax);
 /// Switches to a segment; what its footer says of its rows.
 Verdict JudgeSegment(VectorFilters *filters, const SegmentHead &head);
 /// Switches to other rows without the help of footers; then RunFilters goes with is_cold = false.

@@ -167,17 +167,38 @@ bool EvaluateInteger(VectorFilters *filters, const Filter *filter, int64_t value
   return passes;
 }
 
+/// Narrows `selection` to the rows whose value is in one of several ranges, or may be: those are
+/// `asked`.
+void SelectByRanges(const MonotoneRanges &ranges, const Vector &vector, Selection *selection,
+                    Selection *asked) {
+  Selection failed;
+  failed.Clear();
+  selection->ForEach([&](uint32_t row) {
+    const MonotoneAnswer answer =
+        vector.IsNull(row) ? MonotoneAnswer::kFails : ranges.Answer(vector.integers[row]);
+    if (answer == MonotoneAnswer::kFails) failed.Select(row);
+    if (answer == MonotoneAnswer::kAsk) asked->Select(row);
+  });
+  selection->AndNot(failed);
+}
+
 /// Values that the bounds do not decide are asked, and may be an error.
 void SelectByBounds(VectorFilters *filters, const Filter *filter, const Vector &vector,
                     Selection *selection) {
-  const MonotoneBounds &bounds = filter->bounds;
-  Selection out;
-  FilterIntegerRange(vector, bounds.maybe_from, bounds.maybe_to, out);
-  selection->And(out);
-  if (bounds.pass_from <= bounds.maybe_from && bounds.pass_to >= bounds.maybe_to) return;
-  Selection asked = *selection;
-  FilterIntegerRange(vector, bounds.pass_from, bounds.pass_to, out);
-  asked.AndNot(out);
+  Selection asked;
+  asked.Clear();
+  if (filter->ranges.count > 1) {
+    SelectByRanges(filter->ranges, vector, selection, &asked);
+  } else {
+    const MonotoneBounds &bounds = filter->ranges.bounds[0];
+    Selection out;
+    FilterIntegerRange(vector, bounds.maybe_from, bounds.maybe_to, out);
+    selection->And(out);
+    if (bounds.pass_from <= bounds.maybe_from && bounds.pass_to >= bounds.maybe_to) return;
+    asked = *selection;
+    FilterIntegerRange(vector, bounds.pass_from, bounds.pass_to, out);
+    asked.AndNot(out);
+  }
   Selection failed;
   failed.Clear();
   asked.ForEach([&](uint32_t row) {

@@ -32,7 +32,7 @@ enum class FilterKind : uint8_t {
   kNull,
   kNotNull,
   kExpression,  ///< any expression over one column, evaluated once a dictionary value
-  kMonotone,    ///< an expression that rises with the column, comparison constant
+  kMonotone,    ///< an expression that rises with the column, comparison constant or <@ ranges
   kAlways,
   kNever
 };
@@ -80,7 +80,7 @@ struct Filter {
   // kMonotone.
   MonotoneComparison *monotone;
   MonotoneSearch *search;
-  MonotoneBounds bounds;
+  MonotoneRanges ranges;
 
   Verdict segment_verdict, vector_verdict;
   uint32_t all_begin, all_end;  // vectors of the segment whose rows pass, all of them
@@ -105,7 +105,8 @@ struct VectorFilters {
   int count;
   Bitmapset *attributes;
   uint64_t segment_count;  // of segments switched to
-  bool is_cold;            // verdicts and dictionaries of a segment count
+  AttrNumber time_attribute;
+  bool is_cold;  // verdicts and dictionaries of a segment count
 };
 
 /// What a clause is built for.
