@@ -116,6 +116,9 @@ SELECT add_retention_policy('points', '1 day', schedule_interval => '1 month 1 d
 SELECT add_retention_policy('points', '1 day', timezone => 'Nowhere/Nothing');
 SELECT add_retention_policy('points_twin', '1 day');
 SELECT add_retention_policy('pg_class', '1 day');
+CREATE TABLE parted (time timestamptz) PARTITION BY RANGE (time);
+SELECT add_retention_policy('parted', '1 day');
+DROP TABLE parted;
 CREATE VIEW plain_view AS TABLE points;
 SELECT add_retention_policy('plain_view', '1 day');
 CREATE TABLE timeless (v int) USING tsext;
@@ -213,9 +216,11 @@ SELECT relation, function FROM tsext.integer_now ORDER BY relation::text;
 SELECT relation, config FROM tsext.jobs WHERE job_id = :numbers;
 -- settings of the session do not matter
 SET intervalstyle = 'iso_8601';
+SET default_transaction_isolation = 'serializable';
 SELECT alter.config FROM alter_job(:points, config => '{"drop_after": "4 days"}') AS alter;
 CALL run_job(:points);
 RESET intervalstyle;
+RESET default_transaction_isolation;
 DELETE FROM points_twin WHERE time < date_trunc('day', now() - interval '4 days');
 SELECT differences('points');
 
@@ -292,7 +297,9 @@ SELECT set_integer_now_func('cool', 'clocks.now_of_numerals');
 SELECT * FROM levels('cool');
 SELECT add_columnstore_policy('cool', 1000, initial_start => :later) AS cool \gset
 SELECT schedule_interval, config FROM tsext.jobs WHERE job_id = :cool;
+SET default_transaction_isolation = 'repeatable read';
 CALL run_job(:cool);
+RESET default_transaction_isolation;
 SELECT * FROM levels('cool');
 SELECT differences('cool');
 SELECT outcome, rows > 0 AS wrote FROM tsext.job_runs WHERE job_id = :cool;

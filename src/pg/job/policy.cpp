@@ -38,6 +38,11 @@ PolicyRelation OpenPolicyRelation(Oid relation_id, LOCKMODE lock) {
                       errmsg("view \"%s\" is not a continuous aggregate",
                              RelationGetRelationName(named))));
     }
+    if (named->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) {
+      ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                      errmsg("\"%s\" is a partitioned table", RelationGetRelationName(named)),
+                      errhint("Add the policy to its partitions, or drop old partitions.")));
+    }
     RequireTsext(named);
     opened.table = opened.base = named;
   }

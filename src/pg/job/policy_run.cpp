@@ -56,7 +56,11 @@ Run BeginRun(FunctionCallInfo fcinfo, const char *procedure) {
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                     errmsg("job %d is not a job of tsext.%s", job_id, procedure)));
   }
-  return {job->relation, reinterpret_cast<Jsonb *>(PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(1)))};
+  const Run run = {job->relation,
+                   reinterpret_cast<Jsonb *>(PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(1)))};
+  // Each step is a whole transaction.
+  SPI_commit();
+  return run;
 }
 
 void EndRun() {
@@ -67,6 +71,8 @@ void EndRun() {
 template <typename Step>
 void InTransaction(Step &&step) {
   CHECK_FOR_INTERRUPTS();
+  // Chunks are dropped and moved under latest snapshots, whatever default_transaction_isolation is.
+  XactIsoLevel = XACT_READ_COMMITTED;
   PushActiveSnapshot(GetTransactionSnapshot());
   step();
   PopActiveSnapshot();
