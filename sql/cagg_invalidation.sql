@@ -225,6 +225,23 @@ FROM tsext.cagg_log;
 DELETE FROM tsext.cagg_log;
 DELETE FROM tsext.cagg;
 
+-- what a query has been told stays so, whatever is joined later
+SELECT follow('told', 'base', 3600000000, us('2030-01-01'));
+BEGIN;
+INSERT INTO base SELECT '2024-01-01'::timestamptz - (g * 7919 % 3001) * interval '3 h', g, -8 FROM generate_series(1, 3000) g;
+SELECT md5(tsext.dirty('told_m', NULL::tstzmultirange)::text) AS told \gset
+DECLARE earlier CURSOR FOR SELECT md5(tsext.dirty('told_m', NULL::tstzmultirange)::text) = :'told' AS same;
+INSERT INTO base SELECT '2029-12-01'::timestamptz - (g * 7919 % 6007) * interval '3 h', g, -8 FROM generate_series(1, 6006) g;
+INSERT INTO base SELECT '2020-01-01'::timestamptz - (g * 7919 % 6007) * interval '3 h', g, -8 FROM generate_series(1, 6006) g;
+FETCH earlier;
+SELECT count(*) FILTER (WHERE NOT (SELECT tsext.dirty('told_m', NULL::tstzmultirange)) @> time) AS missing, count(*) FROM base WHERE v = -8;
+COMMIT;
+SELECT count(*) < 3000 + 2 * 4096 AS few, sum(rows),
+  (SELECT count(*) FROM base WHERE v = -8 AND NOT (SELECT range_agg(int8range(first, last, '[]')) FROM tsext.cagg_log) @> us(time)) AS missing
+FROM tsext.cagg_log;
+DELETE FROM tsext.cagg_log;
+DELETE FROM tsext.cagg;
+
 -- types of time
 CREATE TABLE dates (at date NOT NULL) USING tsext;
 CREATE TABLE stamps (at timestamp NOT NULL) USING tsext;
@@ -269,6 +286,6 @@ SELECT * FROM logged();
 
 DELETE FROM tsext.cagg;
 DELETE FROM tsext.cagg_threshold;
-DROP VIEW hourly, daily, once, sevenths, zoned, d, s, i8, i4, i2, k, c, g;
-DROP TABLE base, plain, dates, stamps, int8s, int4s, int2s, keyed, changed, grown, hourly_m, daily_m, once_m, sevenths_m, zoned_m, d_m, s_m, i8_m, i4_m, i2_m, k_m, c_m, g_m;
+DROP VIEW hourly, daily, once, sevenths, zoned, told, d, s, i8, i4, i2, k, c, g;
+DROP TABLE base, plain, dates, stamps, int8s, int4s, int2s, keyed, changed, grown, hourly_m, daily_m, once_m, sevenths_m, zoned_m, told_m, d_m, s_m, i8_m, i4_m, i2_m, k_m, c_m, g_m;
 DROP FUNCTION follow, us, time_of, logged, write, write_later;

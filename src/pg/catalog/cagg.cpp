@@ -255,22 +255,29 @@ struct BaseEntry {
 
 HTAB *bases = nullptr;
 BaseEntry *last_base = nullptr;  // a valid entry or nullptr
+BaseEntry *filling = nullptr;    // being read
 uint64 base_messages = 0;        // invalidations that came
 
-/// A relcache callback: a relation, or InvalidOid for all of them. Entries are not freed here: a
-/// caller may still read one.
+/// Entries with aggregates stay: a caller may still read them. The others are many.
+void ForgetEntry(BaseEntry *entry) {
+  entry->is_valid = false;
+  if (entry->aggregates == nullptr && entry != filling)
+    (void)hash_search(bases, &entry->base, HASH_REMOVE, nullptr);
+}
+
+/// A relcache callback: a relation, or InvalidOid for all of them.
 void ForgetBase(Datum, Oid relation) {
   base_messages++;
   if (bases == nullptr) return;
   last_base = nullptr;
   if (OidIsValid(relation)) {
     auto *entry = static_cast<BaseEntry *>(hash_search(bases, &relation, HASH_FIND, nullptr));
-    if (entry != nullptr) entry->is_valid = false;
+    if (entry != nullptr) ForgetEntry(entry);
     return;
   }
   HASH_SEQ_STATUS status;
   hash_seq_init(&status, bases);
-  while (auto *entry = static_cast<BaseEntry *>(hash_seq_search(&status))) entry->is_valid = false;
+  while (auto *entry = static_cast<BaseEntry *>(hash_seq_search(&status))) ForgetEntry(entry);
 }
 
 BaseEntry *FindBase(Oid base) {
@@ -294,9 +301,11 @@ BaseEntry *FindBase(Oid base) {
 
 void FillBase(BaseEntry *entry) {
   const uint64 messages = base_messages;
+  filling = entry;
   int count;
   ContinuousAggregate *read =
       ReadAggregatesOfBase(entry->base, nullptr, Detail::kForWriters, &count);
+  filling = nullptr;
   ContinuousAggregate *kept = nullptr;
   if (count > 0) {
     const Size size = sizeof(ContinuousAggregate) * static_cast<Size>(count);
