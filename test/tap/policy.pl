@@ -83,6 +83,10 @@ $node->safe_psql(
 	INSERT INTO points SELECT date_trunc('hour', now()) - g * interval '1 hour', g FROM generate_series(0, 239) g;
 	SELECT add_retention_policy('points', '4 days', initial_start => '2100-01-01', timezone => 'Europe/Berlin');
 	SELECT add_columnstore_policy('points', interval '2 days', initial_start => '2100-01-01');
+	CREATE MATERIALIZED VIEW app."daily points" WITH (tsext.continuous) AS
+	  SELECT time_bucket('1 day', time) AS bucket, count(*) AS n, sum(v) AS s FROM points GROUP BY 1 WITH NO DATA;
+	SELECT add_continuous_aggregate_policy('app."daily points"', '1 month', '1 hour', '1 day', initial_start => '2100-01-01');
+	SELECT add_retention_policy('app."daily points"', '1 year', initial_start => '2100-01-01');
 	-- what has no name any more is not dumped
 	CREATE FUNCTION app.gone() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 1::bigint';
 	CREATE TABLE app.left (time bigint) USING tsext WITH (tsext.time_column = time);
@@ -95,7 +99,7 @@ $node->safe_psql(
 my $policies = q{SELECT proc_name, relation, owner, schedule_interval, timezone, initial_start, config FROM tsext.jobs
   WHERE proc_name LIKE 'policy%' ORDER BY proc_name, relation::text};
 my $expected = $node->safe_psql('postgres', $policies);
-is(scalar(split /\n/, $expected), 3, 'there are three policies');
+is(scalar(split /\n/, $expected), 5, 'there are five policies');
 my $dump = $node->basedir . '/policy.sql';
 $node->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'pg_dump');
 like(slurp_file($dump), qr/COPY tsext\.integer_now[^\n]*\napp\.numbers\tapp\."Ticks"\(\)\n\\\./, 'by name, and only what is there');
@@ -107,10 +111,20 @@ is($node->safe_psql('restored', $differences), 0, 'and the rows');
 $node->safe_psql('restored', $fill);
 $node->safe_psql('restored', "CALL run_job($job)");
 is($node->safe_psql('restored', $differences), 0, 'the policy runs there');
-my $retention = $node->safe_psql('restored', q{SELECT job_id FROM tsext.jobs WHERE relation = 'points'::regclass AND proc_name = 'policy_retention'});
+my $job_of = sub {
+	my ($relation, $procedure) = @_;
+	return $node->safe_psql('restored', "SELECT job_id FROM tsext.jobs WHERE relation = '$relation'::regclass AND proc_name = '$procedure'");
+};
+my $daily = q{SELECT count(*), sum(n), sum(s) FROM app."daily points"};
+my $before_refresh = $node->safe_psql('restored', $daily);
+$node->safe_psql('restored', 'CALL run_job(' . $job_of->('app."daily points"', 'policy_refresh') . ')');
+cmp_ok($node->safe_psql('restored', 'SELECT count(*) FROM app."daily points_materialized"'), '>=', 9, 'a refresh policy, too');
+$node->safe_psql('restored', 'CALL run_job(' . $job_of->('app."daily points"', 'policy_retention') . ')');
+my $retention = $job_of->('points', 'policy_retention');
 $node->safe_psql('restored', "CALL run_job($retention)");
 is($node->safe_psql('restored', q{SELECT min(time) >= date_trunc('day', now() - interval '4 days', 'UTC') FROM points}), 't', 'the other, too');
-my $columnstore = $node->safe_psql('restored', q{SELECT job_id FROM tsext.jobs WHERE proc_name = 'policy_columnstore'});
+is($node->safe_psql('restored', $daily), $before_refresh, 'and the aggregate keeps its buckets');
+my $columnstore = $job_of->('points', 'policy_columnstore');
 $node->safe_psql('restored', "CALL run_job($columnstore)");
 is($node->safe_psql('restored', q{SELECT DISTINCT level FROM tsext.segment WHERE store = (SELECT reltoastrelid FROM pg_class WHERE relname = 'points')}),
 	'2', 'and the columnstore policy');
