@@ -118,6 +118,8 @@ INSERT INTO rise_asked (clause) VALUES
   ('NOT wall <@ ''{[2024-02-29 14:00,2024-03-01 02:00], [2024-11-03 05:00,2024-11-03 06:00)}''::tsmultirange'),
   ('date_trunc(''hour'', time) <@ ''{[2024-03-09 14:00+00,2024-03-10 05:00+00], [2024-11-03 04:00+00,2024-11-03 05:00+00), [2024-11-03 05:00+00,2024-11-03 05:30+00), [2024-11-03 06:00+00,2024-11-04 05:00+00)}''::tstzmultirange'),
   ('(time AT TIME ZONE ''America/Havana'') <@ ''{[2024-11-02 23:30,2024-11-03 00:10), [2024-11-03 00:30,2024-11-03 00:50), [2024-11-03 01:00,2024-11-03 02:00), [2024-11-05,2024-11-06)}''::tsmultirange'),
+  ('time_bucket(''10 min'', time) <@ (SELECT range_agg(tstzrange(g, g + interval ''20 min'')) FROM generate_series(timestamptz ''2024-02-29'', ''2024-03-03'', ''1 hour'') g)'),
+  ('date_trunc(''hour'', time) <@ (SELECT range_agg(tstzrange(g, g + interval ''1 hour'')) FROM generate_series(timestamptz ''2024-11-01'', ''2024-11-05'', ''2 hours'') g)'),
   ('time_bucket(''1 week'', day) <@ ''{[2024-03-01,2024-03-12), [2024-06-03,2024-06-11)}''::datemultirange'),
   ('i4 / 1000000 <@ ''{[-700,-650), [1,1], [70,90)}''::int4multirange'),
   ('i8::numeric <@ ''{[-1e12,-1e11), (0,1e12]}''::nummultirange'),

@@ -229,7 +229,7 @@ class Writer:
             return value + r.choice([" + ", " - "]) + f"interval '{r.choice(['1 us', '1 us', '5 min', '1 hour', '1 day', '1 month'])}'"
         if r.random() < 0.25 and (key == "time" or key.startswith("time_bucket") and "ZONE" not in key):
             name = {"timestamptz": "tstz", "timestamp": "ts", "date": "date", "bigint": "int8", "int4": "int4"}[t.time_type]
-            at = sorted(self.at() for _ in range(2 * r.choice([1, 2, 2, 5])))
+            at = sorted(self.at() for _ in range(2 * r.choice([1, 2, 2, 5, 30])))
             ranges = [f"{name}range({self.time(a)}, {self.time(b)}, '{r.choice(['[)', '[]', '(]'])}')" for a, b in zip(at[::2], at[1::2]) if a < b or len(at) > 2]
             ranges = [x for x in ranges if "infinity" not in x] + ([f"{name}range(NULL, {self.time(at[0])})"] if r.random() < 0.1 else [])
             return f"{key} <@ {name}multirange({', '.join(ranges)})" if len(ranges) != 1 or r.random() < 0.3 else f"{ranges[0]} @> {key}"

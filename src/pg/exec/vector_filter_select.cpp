@@ -167,19 +167,50 @@ bool EvaluateInteger(VectorFilters *filters, const Filter *filter, int64_t value
   return passes;
 }
 
+/// Ranges that meet the values of a vector, up to which they are compared with one by one.
+constexpr int kMaxRangesTested = 8;
+
 /// Narrows `selection` to the rows whose value is in one of several ranges, or may be: those are
 /// `asked`.
 void SelectByRanges(const MonotoneRanges &ranges, const Vector &vector, Selection *selection,
                     Selection *asked) {
-  Selection failed;
-  failed.Clear();
-  selection->ForEach([&](uint32_t row) {
-    const MonotoneAnswer answer =
-        vector.IsNull(row) ? MonotoneAnswer::kFails : ranges.Answer(vector.integers[row]);
-    if (answer == MonotoneAnswer::kFails) failed.Select(row);
-    if (answer == MonotoneAnswer::kAsk) asked->Select(row);
-  });
-  selection->AndNot(failed);
+  // Those of NULLs may be anything: then the stretch is longer than it need be.
+  int64_t least = vector.integers[0];
+  int64_t greatest = least;
+  for (uint32_t row = 1; row < vector.count; row++) {
+    least = std::min(least, vector.integers[row]);
+    greatest = std::max(greatest, vector.integers[row]);
+  }
+  const int first = ranges.Find(least);
+  int end = first;
+  while (end < ranges.count && ranges.bounds[end].maybe_from <= greatest) end++;
+  Selection passed;
+  passed.Clear();
+  Selection out;
+  if (end - first <= kMaxRangesTested) {
+    asked->Clear();
+    for (int i = first; i < end; i++) {
+      const MonotoneBounds &bounds = ranges.bounds[i];
+      FilterIntegerRange(vector, bounds.maybe_from, bounds.maybe_to, out);
+      asked->Or(out);
+      FilterIntegerRange(vector, bounds.pass_from, bounds.pass_to, out);
+      passed.Or(out);
+    }
+    selection->And(*asked);
+  } else {
+    FilterNotNull(vector, out);
+    selection->And(out);
+    Selection failed;
+    failed.Clear();
+    selection->ForEach([&](uint32_t row) {
+      const MonotoneAnswer answer = ranges.Answer(vector.integers[row]);
+      if (answer == MonotoneAnswer::kFails) failed.Select(row);
+      if (answer == MonotoneAnswer::kPasses) passed.Select(row);
+    });
+    selection->AndNot(failed);
+  }
+  *asked = *selection;
+  asked->AndNot(passed);
 }
 
 /// Values that the bounds do not decide are asked, and may be an error.
