@@ -171,7 +171,7 @@ TSEXT_FUNCTION(tsext_set_integer_now_func) {
     ereport(ERROR,
             (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("integer_now_func must not be NULL")));
   PreventCommandIfReadOnly("set_integer_now_func()");
-  Relation relation = OpenOwnedTable(PG_GETARG_OID(0), ShareUpdateExclusiveLock);
+  Relation relation = OpenOwnedTable(PG_GETARG_OID(0), AccessShareLock);
   if (const ContinuousAggregate *aggregate = AggregateOfView(RelationGetRelid(relation));
       aggregate != nullptr) {
     ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),

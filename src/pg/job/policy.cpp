@@ -4,6 +4,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/catalog/options.hpp"
+#include "pg/catalog/segment.hpp"
 #include "pg/catalog/set_options.hpp"
 #include "pg/job/job.hpp"
 #include "pg/job/policy_offset.hpp"
@@ -15,6 +16,7 @@ extern "C" {
 #include "catalog/pg_type.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
+#include "storage/lock.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -67,6 +69,15 @@ void ClosePolicyRelation(const PolicyRelation &relation) {
 }
 
 namespace {
+
+/// Lets one session at a time change the policies of a relation, to the end of its transaction.
+/// Refreshes, compactions and vacuum of it may take hours: they are not in the way.
+void LockPolicies(Oid relation_id) {
+  LOCKTAG tag;
+  // Jobs themselves are locked with subobject 0.
+  SET_LOCKTAG_OBJECT(tag, MyDatabaseId, CatalogRelation("job"), relation_id, 1);
+  (void)LockAcquire(&tag, ExclusiveLock, false, false);
+}
 
 Oid RelationArgument(FunctionCallInfo fcinfo, const char *name) {
   if (PG_ARGISNULL(0))
@@ -132,8 +143,8 @@ int AddAgePolicy(FunctionCallInfo fcinfo, const char *procedure, const char *rel
                  void (*check)(const PolicyRelation &)) {
   PreventCommandIfReadOnly("adding a policy");
   const Oid relation_id = RelationArgument(fcinfo, relation_name);
-  // With itself in conflict: two sessions do not add one policy each.
-  const PolicyRelation relation = OpenPolicyRelation(relation_id, ShareUpdateExclusiveLock);
+  const PolicyRelation relation = OpenPolicyRelation(relation_id, AccessShareLock);
+  LockPolicies(relation_id);
   const PolicyOffset offset =
       OffsetArgument(fcinfo, 1, relation.time_type, offset_name, OffsetSign::kPositive);
   if (offset.is_null) MissingOffset(offset_name);
@@ -170,7 +181,8 @@ void RemovePolicy(FunctionCallInfo fcinfo, const char *relation_name, const char
                   const char *kind, bool if_exists) {
   PreventCommandIfReadOnly("removing a policy");
   const Oid relation_id = RelationArgument(fcinfo, relation_name);
-  Relation relation = OpenOwnedTable(relation_id, ShareUpdateExclusiveLock);
+  Relation relation = OpenOwnedTable(relation_id, AccessShareLock);
+  LockPolicies(relation_id);
   const int id = FindPolicy(procedure, relation_id);
   if (id != 0) {
     DeleteJob(id);
@@ -213,7 +225,8 @@ void CheckWindow(const ContinuousAggregate &aggregate, const PolicyOffset &start
 int AddRefreshPolicy(FunctionCallInfo fcinfo) {
   PreventCommandIfReadOnly("adding a policy");
   const Oid view_id = RelationArgument(fcinfo, "continuous_aggregate");
-  const PolicyRelation relation = OpenPolicyRelation(view_id, ShareUpdateExclusiveLock);
+  const PolicyRelation relation = OpenPolicyRelation(view_id, AccessShareLock);
+  LockPolicies(view_id);
   if (relation.aggregate == nullptr) {
     ereport(ERROR,
             (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a continuous aggregate",
