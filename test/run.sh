@@ -249,6 +249,8 @@ layer_differential() {
   supervised 600 "$out/aggregates.log" env "${server_env[@]}" python3 test/differential/aggregates.py --seed 1 \
     --seconds "${TSEXT_AGGREGATES_SECONDS:-60}" --keep-going
   count_tap "continuous aggregates under random writes" "$out/aggregates.log" $?
+  supervised 300 "$out/aggregates_race.log" env "${server_env[@]}" python3 test/differential/aggregates_race.py --seconds "${TSEXT_RACE_SECONDS:-20}"
+  count_tap "continuous aggregates in a race" "$out/aggregates_race.log" $?
   supervised 300 "$out/lines.log" env "${server_env[@]}" python3 test/differential/lines.py --seconds "${TSEXT_LINES_SECONDS:-15}"
   count_tap "random lines" "$out/lines.log" $?
   supervised 300 "$out/grafana.log" env "${server_env[@]}" python3 test/differential/grafana.py
