@@ -74,6 +74,15 @@ inline bool TsextOwnsRelation(Oid relation, Oid role) {
 #endif
 }
 
+/// Whether `role` owns the database (or is a superuser).
+inline bool TsextOwnsDatabase(Oid database, Oid role) {
+#if PG_VERSION_NUM >= 160000
+  return object_ownercheck(DatabaseRelationId, database, role);
+#else
+  return pg_database_ownercheck(database, role);
+#endif
+}
+
 /// Whether `role` may execute the function.
 inline bool TsextMayExecute(Oid function, Oid role) {
 #if PG_VERSION_NUM >= 160000

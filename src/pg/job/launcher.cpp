@@ -10,6 +10,7 @@ extern "C" {
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
@@ -24,6 +25,7 @@ extern "C" {
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/guc.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 }
 
@@ -52,6 +54,15 @@ void DetachLauncher(int, Datum) {
   LWLockRelease(shared->lock);
 }
 
+const char *OptionText(List *options, const char *name) {
+  ListCell *cell;
+  foreach (cell, options) {
+    auto *option = lfirst_node(DefElem, cell);
+    if (strcmp(option->defname, name) == 0 && option->arg != nullptr) return defGetString(option);
+  }
+  return nullptr;
+}
+
 /// The database that a command needs for itself, or nullptr.
 const char *ExclusiveDatabase(Node *statement) {
   switch (nodeTag(statement)) {
@@ -61,32 +72,47 @@ const char *ExclusiveDatabase(Node *statement) {
       auto *rename = reinterpret_cast<RenameStmt *>(statement);
       return rename->renameType == OBJECT_DATABASE ? rename->subname : nullptr;
     }
-    case T_AlterDatabaseStmt:
-      return reinterpret_cast<AlterDatabaseStmt *>(statement)->dbname;
-    case T_CreatedbStmt: {
-      ListCell *cell;
-      foreach (cell, reinterpret_cast<CreatedbStmt *>(statement)->options) {
-        auto *option = lfirst_node(DefElem, cell);
-        if (strcmp(option->defname, "template") == 0 && option->arg != nullptr)
-          return defGetString(option);
-      }
-      return nullptr;
+    case T_AlterDatabaseStmt: {
+      auto *alter = reinterpret_cast<AlterDatabaseStmt *>(statement);
+      return OptionText(alter->options, "tablespace") != nullptr ? alter->dbname : nullptr;
     }
+    case T_CreatedbStmt:
+      return OptionText(reinterpret_cast<CreatedbStmt *>(statement)->options, "template");
     default:
       return nullptr;
   }
+}
+
+/// Whether the current user may have the database copied: it is a template.
+bool MayCopy(Oid database) {
+  HeapTuple tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+  if (!HeapTupleIsValid(tuple)) return false;
+  const bool is_template = reinterpret_cast<Form_pg_database>(GETSTRUCT(tuple))->datistemplate;
+  ReleaseSysCache(tuple);
+  if (!is_template) return false;
+  tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+  if (!HeapTupleIsValid(tuple)) return false;
+  const bool may_create = reinterpret_cast<Form_pg_authid>(GETSTRUCT(tuple))->rolcreatedb;
+  ReleaseSysCache(tuple);
+  return may_create;
+}
+
+/// Nobody stops workers by a command that will be refused.
+void StopWorkersFor(Node *statement) {
+  const char *name = ExclusiveDatabase(statement);
+  if (name == nullptr || !IsTransactionState()) return;
+  const Oid database = get_database_oid(name, true);
+  if (!OidIsValid(database)) return;
+  if (TsextOwnsDatabase(database, GetUserId()) ||
+      (IsA(statement, CreatedbStmt) && MayCopy(database)))
+    StopWorkersOf(database);
 }
 
 void StopWorkersBeforeUtility(PlannedStmt *statement, const char *query, bool read_only_tree,
                               ProcessUtilityContext context, ParamListInfo parameters,
                               QueryEnvironment *environment, DestReceiver *destination,
                               QueryCompletion *completion) {
-  Enter([&] {
-    if (const char *name = ExclusiveDatabase(statement->utilityStmt);
-        name != nullptr && IsTransactionState()) {
-      StopWorkersOf(get_database_oid(name, true));
-    }
-  });
+  Enter([&] { StopWorkersFor(statement->utilityStmt); });
   (previous_utility != nullptr ? previous_utility : standard_ProcessUtility)(
       statement, query, read_only_tree, context, parameters, environment, destination, completion);
 }

@@ -44,6 +44,8 @@ constexpr int kFailedLoadMs = 10 * 1000;
 constexpr int64 kStarvedLogUs = 60 * USECS_PER_SEC;
 // A job that does not listen to its cancellation is terminated.
 constexpr int64 kCancelGraceUs = 10 * USECS_PER_SEC;
+// Shorter limits are looked at no more often.
+constexpr int64 kLeastLimitUs = USECS_PER_SEC / 10;
 constexpr int64 kClockTolerance = 2 * USECS_PER_SEC;
 
 /// What the scheduler knows of a job.
@@ -253,7 +255,7 @@ void CollectSlot(Scheduler *scheduler, JobSlot *slot) {
     slot->job = 0;
     slot->run = 0;
     slot->started = 0;
-    slot->started_us = slot->cancelled_us = 0;
+    slot->started_us = slot->cancelled_us = slot->max_runtime_us = 0;
     slot->is_terminated = false;
   }
   LWLockRelease(shared->lock);
@@ -298,13 +300,19 @@ int64 LimitRuntimes(Scheduler *scheduler) {
   int64 wait_us = kReloadUs;
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
   for (JobSlot &slot : shared->jobs) {
-    if (slot.state != SlotState::kRunning || slot.database != MyDatabaseId || slot.has_result ||
-        slot.started_us == 0)
+    if (slot.state == SlotState::kFree || slot.database != MyDatabaseId || slot.job == 0 ||
+        slot.has_result || slot.state == SlotState::kGone)
       continue;
-    const Entry *entry = FindEntry(scheduler, slot.job);
-    if (entry == nullptr || entry->max_runtime_us == 0) continue;
+    if (const Entry *entry = FindEntry(scheduler, slot.job); entry != nullptr)
+      slot.max_runtime_us = entry->max_runtime_us;
+    if (slot.max_runtime_us == 0) continue;
+    if (slot.started_us == 0) {
+      // It starts now at the earliest, and nobody tells us when.
+      wait_us = Min(wait_us, Max(slot.max_runtime_us, kLeastLimitUs));
+      continue;
+    }
     if (slot.cancelled_us == 0) {
-      const int64 left_us = slot.started_us + entry->max_runtime_us - now_us;
+      const int64 left_us = slot.started_us + slot.max_runtime_us - now_us;
       if (left_us > 0) {
         wait_us = Min(wait_us, left_us);
         continue;

@@ -39,18 +39,19 @@ enum class SlotState {
 struct JobSlot {
   SlotState state;
   Oid database;
-  Oid owner;            // InvalidOid: the worker of the built-in jobs
-  uint32 generation;    // a worker that comes too late finds another
-  pid_t pid;            // 0: none (yet)
-  Latch *latch;         // of the worker
-  int64 registered_us;  // monotonic, when the worker was asked for
-  int job;              // 0: none
-  int64 run;            // its row in tsext.job_run, 0: none yet
-  TimestampTz started;  // of the run, 0: not yet
-  int64 started_us;     // the same, monotonic
-  int64 cancelled_us;   // when its time was up, 0: it is not
-  bool is_terminated;   // and it did not listen
-  int sqlstate;         // of the last error of the worker, 0: none
+  Oid owner;             // InvalidOid: the worker of the built-in jobs
+  uint32 generation;     // a worker that comes too late finds another
+  pid_t pid;             // 0: none (yet)
+  Latch *latch;          // of the worker
+  int64 registered_us;   // monotonic, when the worker was asked for
+  int job;               // 0: none
+  int64 run;             // its row in tsext.job_run, 0: none yet
+  TimestampTz started;   // of the run, 0: not yet
+  int64 started_us;      // the same, monotonic
+  int64 max_runtime_us;  // of the job, 0: no limit; it holds for a job that was deleted meanwhile
+  int64 cancelled_us;    // when its time was up, 0: it is not
+  bool is_terminated;    // and it did not listen
+  int sqlstate;          // of the last error of the worker, 0: none
   char message[256];
   bool has_result;         // the job has finished, and the scheduler has not taken note yet
   TimestampTz next_start;  // of the job that has finished
