@@ -136,6 +136,57 @@ SELECT late_rows FROM tsext.cagg_gone WHERE materialization = 'monthly_materiali
 DROP MATERIALIZED VIEW monthly;
 DROP TABLE zoned, monthly_twin;
 
+-- the other types of time
+CREATE TABLE local (time timestamp NOT NULL, v int) USING tsext WITH (tsext.chunk_interval = '1 day');
+CREATE TABLE days (time date NOT NULL, v int) USING tsext WITH (tsext.chunk_interval = '1 day');
+CREATE TABLE shorts (time smallint NOT NULL, v int) USING tsext WITH (tsext.time_column = time, tsext.chunk_interval = 100);
+INSERT INTO local SELECT date_trunc('hour', localtimestamp) - g * interval '1 hour', g FROM generate_series(0, 959) g;
+INSERT INTO days SELECT current_date - g / 24, g FROM generate_series(0, 959) g;
+INSERT INTO shorts SELECT 960 - g, g FROM generate_series(0, 959) g;
+CREATE FUNCTION short_now() RETURNS smallint LANGUAGE sql STABLE AS 'SELECT 960::smallint';
+SELECT set_integer_now_func('shorts', 'short_now');
+CREATE MATERIALIZED VIEW local_days WITH (tsext.continuous) AS SELECT time_bucket('1 day', time) AS bucket, count(*) AS n, sum(v) AS s FROM local GROUP BY 1 WITH NO DATA;
+CREATE MATERIALIZED VIEW days_weeks WITH (tsext.continuous) AS SELECT time_bucket('1 week', time) AS bucket, count(*) AS n, sum(v) AS s FROM days GROUP BY 1 WITH NO DATA;
+CREATE MATERIALIZED VIEW shorts_tens WITH (tsext.continuous) AS SELECT time_bucket(10::smallint, time) AS bucket, count(*) AS n, sum(v) AS s FROM shorts GROUP BY 1 WITH NO DATA;
+CREATE TABLE local_days_twin AS TABLE local_days;
+CREATE TABLE days_weeks_twin AS TABLE days_weeks;
+CREATE TABLE shorts_tens_twin AS TABLE shorts_tens;
+SELECT add_continuous_aggregate_policy('local_days', '30 days', '1 day', '1 day', initial_start => :later) AS local \gset
+SELECT add_continuous_aggregate_policy('days_weeks', interval '5 weeks', interval '0', '1 day', initial_start => :later) AS days \gset
+SELECT add_continuous_aggregate_policy('shorts_tens', 500, 100::smallint, '1 day', initial_start => :later) AS shorts \gset
+CALL run_job(:local);
+CALL run_job(:days);
+CALL run_job(:shorts);
+SELECT count(*) FROM local_days_materialized;
+SELECT count(*) BETWEEN 4 AND 5 AS some FROM days_weeks_materialized;
+SELECT min(bucket), max(bucket) FROM shorts_tens_materialized;
+SELECT differences('local_days'), differences('days_weeks'), differences('shorts_tens');
+SELECT add_retention_policy('local', '10 days', initial_start => :later) AS local \gset
+SELECT add_retention_policy('days', '10 days', initial_start => :later) AS days \gset
+SELECT add_retention_policy('shorts', 105, initial_start => :later) AS shorts \gset
+CALL run_job(:local);
+CALL run_job(:days);
+CALL run_job(:shorts);
+SELECT (SELECT min(time) FROM local) = current_date - 10 AS local, (SELECT min(time) FROM days) = time_bucket('1 week', current_date - 10) AS days,
+  (SELECT min(time) FROM shorts) AS shorts;
+SELECT differences('local_days'), differences('days_weeks'), differences('shorts_tens');
+-- a refresh that fails: nothing is dropped
+CREATE MATERIALIZED VIEW failing WITH (tsext.continuous) AS SELECT time_bucket(10::smallint, time) AS bucket, sum(1 / (v - 150)) FROM shorts GROUP BY 1 WITH NO DATA;
+SELECT count(*) FROM alter_job(:shorts, config => '{"drop_after": 60}');
+INSERT INTO shorts VALUES (810, 150);
+\set VERBOSITY terse
+CALL run_job(:shorts);
+\set VERBOSITY default
+SELECT min(time) FROM shorts;
+DROP MATERIALIZED VIEW failing;
+CALL run_job(:shorts);
+SELECT min(time) FROM shorts;
+DROP MATERIALIZED VIEW local_days;
+DROP MATERIALIZED VIEW days_weeks;
+DROP MATERIALIZED VIEW shorts_tens;
+DROP TABLE local, days, shorts, local_days_twin, days_weeks_twin, shorts_tens_twin;
+DROP FUNCTION short_now;
+
 -- drop_chunks on a table whose aggregates were never refreshed
 CREATE TABLE fresh (time bigint NOT NULL, v int) USING tsext WITH (tsext.time_column = time, tsext.chunk_interval = 100);
 INSERT INTO fresh SELECT g, g FROM generate_series(0, 999) g;
