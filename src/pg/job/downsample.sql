@@ -36,3 +36,8 @@ COMMENT ON FUNCTION remove_downsampling_policy(regclass, boolean) IS 'removes th
 CREATE OR REPLACE PROCEDURE tsext.policy_downsample(job_id int, config jsonb)
 LANGUAGE c AS 'MODULE_PATHNAME', 'tsext_policy_downsample';
 COMMENT ON PROCEDURE tsext.policy_downsample(int, jsonb) IS 'downsamples old rows: jobs of add_downsampling_policy() do';
+
+CREATE OR REPLACE FUNCTION tsext.policy_downsample_check(config jsonb)
+RETURNS void LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tsext_policy_downsample_check';
+COMMENT ON FUNCTION tsext.policy_downsample_check(jsonb) IS
+  'raises an error unless config holds after, bucket, aggregates and perhaps weight_column and nothing else';

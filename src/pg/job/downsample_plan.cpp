@@ -18,7 +18,6 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_type.h"
 #include "utils/date.h"
 #include "utils/fmgroids.h"
@@ -77,6 +76,15 @@ void ForEachDoneRange(const Downsampling &what, LOCKMODE lock, Visit &&visit) {
   systable_endscan(scan);
   UnregisterSnapshot(snapshot);
   table_close(table, NoLock);
+}
+
+/// Deletes a row without waiting. Somebody else may be deleting it: remove_downsampling_policy()
+/// while the job runs.
+void DeleteDoneRange(Relation table, HeapTuple tuple) {
+  TM_FailureData failure;
+  ItemPointerData tid = tuple->t_self;
+  (void)heap_delete(table, &tid, GetCurrentCommandId(true), InvalidSnapshot, /*wait=*/false,
+                    &failure, /*changingPart=*/false);
 }
 
 void InsertDoneRange(const Downsampling &what, const DoneRange &range) {
@@ -334,7 +342,7 @@ void RecordDoneRange(const Downsampling &what, const DoneRange &range, const Don
                        joined.start = done.start;
                        joined.rows += done.rows;
                      }
-                     CatalogTupleDelete(table, &tuple->t_self);
+                     DeleteDoneRange(table, tuple);
                    });
   CommandCounterIncrement();
   if (joined.rows > 0) InsertDoneRange(what, joined);
@@ -349,7 +357,7 @@ void ForgetDoneRanges(Oid store) {
   Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
   const SysScanDesc scan =
       systable_beginscan(table, CatalogRelation("downsample_range_pkey"), true, snapshot, 1, &key);
-  while (HeapTuple tuple = systable_getnext(scan)) CatalogTupleDelete(table, &tuple->t_self);
+  while (HeapTuple tuple = systable_getnext(scan)) DeleteDoneRange(table, tuple);
   systable_endscan(scan);
   UnregisterSnapshot(snapshot);
   table_close(table, NoLock);

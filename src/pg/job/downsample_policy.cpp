@@ -9,6 +9,7 @@
 #include "pg/job/downsample.hpp"
 #include "pg/job/job.hpp"
 #include "pg/job/job_table.hpp"
+#include "pg/job/policy.hpp"
 #include "pg/table/compact.hpp"
 #include "pg/table/touched.hpp"
 
@@ -178,15 +179,35 @@ struct Policy {
   DownsampleSpec *spec;
 };
 
-Policy PolicyOfConfig(Jsonb *config) {
+void CheckKeys(Jsonb *config) {
   if (!JB_ROOT_IS_OBJECT(config))
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("the config of a downsampling job must be a JSON object")));
+  JsonbIterator *iterator = JsonbIteratorInit(&config->root);
+  JsonbValue value;
+  JsonbIteratorToken token;
+  while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE) {
+    if (token != WJB_KEY) continue;
+    const char *key = pnstrdup(value.val.string.val, value.val.string.len);
+    bool is_known = false;
+    for (const char *known : {"after", "bucket", "aggregates", "weight_column"})
+      is_known = is_known || strcmp(key, known) == 0;
+    if (!is_known)
+      ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                      errmsg("unknown key \"%s\" in the config of a downsampling job", key),
+                      errhint("The keys are after, bucket, aggregates and weight_column.")));
+  }
+}
+
+Policy PolicyOfConfig(Jsonb *config) {
+  CheckKeys(config);
   Policy policy;
   policy.after = ConfigInterval(config, "after");
   const Interval bucket = ConfigInterval(config, "bucket");
   JsonbValue *aggregates = const_cast<JsonbValue *>(ConfigValue(config, "aggregates"));
-  if (aggregates == nullptr) MustNotBeNull("aggregates");
+  if (aggregates == nullptr)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("\"aggregates\" is missing from the config of a downsampling job")));
   policy.spec = MakeDownsampleSpec(&bucket, JsonbValueToJsonb(aggregates),
                                    ConfigText(config, "weight_column"));
   return policy;
@@ -288,8 +309,8 @@ TSEXT_FUNCTION(tsext_add_downsampling_policy) {
   const Interval after = *PG_GETARG_INTERVAL_P(1);
   RequirePositive(&after, "after");
   const DownsampleSpec *spec = SpecArguments(fcinfo, 2);
-  // In conflict with itself: two sessions do not add a policy each.
-  Relation relation = OpenOwnedTable(PG_GETARG_OID(0), ShareUpdateExclusiveLock);
+  Relation relation = OpenOwnedTable(PG_GETARG_OID(0), AccessShareLock);
+  LockPolicies(PG_GETARG_OID(0));
   RequireTsext(relation);
   if (relation->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -305,6 +326,7 @@ TSEXT_FUNCTION(tsext_add_downsampling_policy) {
   job.proc_schema = "tsext";
   job.proc_name = kProcedure;
   job.relation = RelationGetRelid(relation);
+  job.check_config = PolicyCheckFunction(kProcedure);
   job.config = MakeConfig(after, spec->bucket, PG_GETARG_JSONB_P(3), spec->weight_column);
   job.schedule_interval =
       PG_ARGISNULL(6) ? DefaultSchedule(spec->bucket) : *PG_GETARG_INTERVAL_P(6);
@@ -317,18 +339,25 @@ TSEXT_FUNCTION(tsext_add_downsampling_policy) {
 TSEXT_FUNCTION(tsext_remove_downsampling_policy) {
   PreventCommandIfReadOnly("remove_downsampling_policy()");
   RequireArgument(fcinfo, 0, "relation");
-  Relation relation = OpenOwnedTable(PG_GETARG_OID(0), ShareUpdateExclusiveLock);
+  Relation relation = OpenOwnedTable(PG_GETARG_OID(0), AccessShareLock);
+  LockPolicies(PG_GETARG_OID(0));
   const int id = FindPolicy(kProcedure, RelationGetRelid(relation));
   if (id == 0) {
     const bool may_be_missing = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
     ereport(may_be_missing ? NOTICE : ERROR,
             (errcode(ERRCODE_UNDEFINED_OBJECT),
-             errmsg("table \"%s\" has no downsampling policy", RelationGetRelationName(relation))));
+             errmsg("\"%s\" has no downsampling policy%s", RelationGetRelationName(relation),
+                    may_be_missing ? ", skipping" : "")));
   } else {
     DeleteJob(id);
     ForgetDoneRanges(relation->rd_rel->reltoastrelid);
   }
   table_close(relation, NoLock);
+  PG_RETURN_VOID();
+}
+
+TSEXT_FUNCTION(tsext_policy_downsample_check) {
+  (void)PolicyOfConfig(PG_GETARG_JSONB_P(0));
   PG_RETURN_VOID();
 }
 

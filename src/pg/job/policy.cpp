@@ -68,16 +68,21 @@ void ClosePolicyRelation(const PolicyRelation &relation) {
   table_close(relation.table, NoLock);
 }
 
-namespace {
-
-/// Lets one session at a time change the policies of a relation, to the end of its transaction.
-/// Refreshes, compactions and vacuum of it may take hours: they are not in the way.
 void LockPolicies(Oid relation_id) {
   LOCKTAG tag;
   // Jobs themselves are locked with subobject 0.
   SET_LOCKTAG_OBJECT(tag, MyDatabaseId, CatalogRelation("job"), relation_id, 1);
   (void)LockAcquire(&tag, ExclusiveLock, false, false);
 }
+
+Oid PolicyCheckFunction(const char *procedure) {
+  const Oid arguments[] = {JSONBOID};
+  return LookupFuncName(
+      list_make2(makeString(pstrdup("tsext")), makeString(psprintf("%s_check", procedure))), 1,
+      arguments, false);
+}
+
+namespace {
 
 Oid RelationArgument(FunctionCallInfo fcinfo, const char *name) {
   if (PG_ARGISNULL(0))
@@ -109,14 +114,6 @@ void SetSchedule(NewJob *job, FunctionCallInfo fcinfo, int interval, int start, 
   if (!PG_ARGISNULL(timezone)) job->timezone = text_to_cstring(PG_GETARG_TEXT_PP(timezone));
 }
 
-/// The function that checks the configs of jobs of a policy's procedure.
-Oid CheckFunction(const char *procedure) {
-  const Oid arguments[] = {JSONBOID};
-  return LookupFuncName(
-      list_make2(makeString(pstrdup("tsext")), makeString(psprintf("%s_check", procedure))), 1,
-      arguments, false);
-}
-
 Jsonb *JsonbOfText(const char *text) {
   return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }
@@ -127,7 +124,7 @@ NewJob NewPolicy(const char *procedure, Oid relation_id, const char *config) {
   job.proc_name = procedure;
   job.relation = relation_id;
   job.config = JsonbOfText(config);
-  job.check_config = CheckFunction(procedure);
+  job.check_config = PolicyCheckFunction(procedure);
   return job;
 }
 

@@ -29,4 +29,10 @@ PolicyRelation OpenPolicyRelation(Oid relation_id, LOCKMODE lock);
 /// Keeps the locks.
 void ClosePolicyRelation(const PolicyRelation &relation);
 
+/// Lets one session at a time change the policies of a relation, to the end of its transaction.
+/// Refreshes, compactions and vacuum of it may take hours: they are not in the way.
+void LockPolicies(Oid relation_id);
+/// The function (config jsonb) that checks the configs of jobs of a policy's procedure.
+Oid PolicyCheckFunction(const char *procedure);
+
 }  // namespace tsext::pg
