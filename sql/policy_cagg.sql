@@ -170,6 +170,12 @@ CALL run_job(:shorts);
 SELECT (SELECT min(time) FROM local) = current_date - 10 AS local, (SELECT min(time) FROM days) = time_bucket('1 week', current_date - 10) AS days,
   (SELECT min(time) FROM shorts) AS shorts;
 SELECT differences('local_days'), differences('days_weeks'), differences('shorts_tens');
+-- before all times
+CALL tsext.policy_retention(:shorts, '{"drop_after": 33700}');
+CALL tsext.policy_retention(:shorts, '{"drop_after": 33728}');
+CALL tsext.policy_retention(:shorts, '{"drop_after": 40000}');
+CALL tsext.policy_retention(:shorts, '{"drop_after": 9223372036854775807}');
+SELECT min(time) FROM shorts;
 -- a refresh that fails: nothing is dropped
 CREATE MATERIALIZED VIEW failing WITH (tsext.continuous) AS SELECT time_bucket(10::smallint, time) AS bucket, sum(1 / (v - 150)) FROM shorts GROUP BY 1 WITH NO DATA;
 SELECT count(*) FROM alter_job(:shorts, config => '{"drop_after": 60}');

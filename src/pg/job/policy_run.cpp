@@ -131,9 +131,16 @@ void Refresh(Oid view, int64_t from, int64_t until, Oid time_type) {
   SPI_execute_extended(command, &options);
 }
 
-/// Where the bucket starts that a time lies in.
+/// Where the bucket starts that a time lies in; kTimeMinimum when the type may have no value for
+/// that.
 int64_t BucketOf(const ContinuousAggregate &aggregate, int64_t time) {
   const Oid type = aggregate.time_type;
+  int64_t minimum;
+  int64_t maximum;
+  TimeTypeRange(type, &minimum, &maximum);
+  int64_t first;
+  if (pg_add_s64_overflow(minimum, aggregate.reach, &first) || time < first) return kTimeMinimum;
+  if (time > maximum) time = maximum;
   const char *query = psprintf("SELECT %s", aggregate.bucket_call);
   const Datum start =
       QueryValue(query, type, DatumOfTime(time, type), get_typbyval(type), get_typlen(type));
@@ -168,12 +175,13 @@ Retention PlanRetention(const Run &run) {
     const ContinuousAggregate *aggregates =
         AggregatesOfBase(RelationGetRelid(relation.base), nullptr, &plan.above_count);
     plan.above = static_cast<Above *>(palloc(sizeof(Above) * Max(plan.above_count, 1)));
-    // A bucket loses its source as a whole or not at all: no chunk goes that reaches into a bucket
-    // with younger rows.
+    // Only buckets that were over by then lose rows.
     for (int i = 0; i < plan.above_count; i++) {
       const int64_t bucket = BucketOf(aggregates[i], age);
       plan.above[i] = {aggregates[i].view, bucket};
-      plan.until = std::min(plan.until, bucket - aggregates[i].margin);
+      int64_t until;
+      if (pg_sub_s64_overflow(bucket, aggregates[i].margin, &until)) until = kTimeMinimum;
+      plan.until = std::min(plan.until, until);
     }
   }
   // Nothing is refreshed for nothing. Without aggregates dropping finds out by itself.
