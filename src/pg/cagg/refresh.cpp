@@ -28,16 +28,19 @@ namespace {
 // ---------------------------------------------------------------------------------------------
 // The first transaction
 
-/// Where the threshold should be for a window, not below `now`: the end of the newest row's bucket,
-/// when the window is open no further than the clock.
-int64_t TargetThreshold(const ContinuousAggregate &aggregate, TimeRange window, int64_t now) {
+/// Where the threshold should be for a window, not below `before`, where it is: the end of the
+/// newest row's bucket, when the window is open no further than the clock.
+int64_t TargetThreshold(const ContinuousAggregate &aggregate, TimeRange window, int64_t before) {
+  const bool is_open = window.until == kTimeMaximum;
+  // kTimeMaximum: the table has no clock.
+  const int64_t limit = is_open ? BucketOfNow(aggregate, kTimeMaximum) : window.until;
+  if (limit <= before) return before;
   int64_t newest;
-  if (!NewestTime(aggregate, kTimeMinimum, kTimeMaximum, GetActiveSnapshot(), &newest)) return now;
+  if (!NewestTime(aggregate, before, kTimeMaximum, GetActiveSnapshot(), &newest)) return before;
   const int64_t last = BucketStart(aggregate, newest);
   int64_t end = BucketEnd(aggregate, last);
-  if (end == kTimeMaximum) end = last;
-  const int64_t limit = window.until == kTimeMaximum ? BucketOfNow(aggregate, last) : window.until;
-  return std::max(now, std::min(end, limit));
+  if (end == kTimeMaximum || limit == kTimeMaximum) end = last;
+  return std::max(before, std::min(end, limit));
 }
 
 /// Whole buckets of the window that the user gave.
