@@ -8,6 +8,7 @@
 
 #include "tsext/sort_key.hpp"
 
+#include "pg/exec/vector_filter_ranges.hpp"
 #include "pg/exec/vector_filter_run.hpp"
 #include "pg/exec/vector_filter_state.hpp"
 
@@ -231,6 +232,8 @@ void ComputeConstant(VectorFilters *filters, Filter *filter) {
   } else if (filter->kind == FilterKind::kIntegersIn || filter->kind == FilterKind::kRealsIn ||
              filter->kind == FilterKind::kBytesIn) {
     SetArray(filter, value);
+  } else if (filter->kind == FilterKind::kRanges) {
+    SetRanges(filter, value);
   } else {
     SetConstant(filter, value);
   }
@@ -275,6 +278,10 @@ TimeRange TimesOf(const Filter *filter, AttrNumber time_attribute, Oid time_type
       if (filter->attribute != time_attribute || filter->is_negated) return range;
       return {TimeOfStored(filter->integers[0], time_type),
               TimeOfStored(filter->integers[filter->value_count - 1], time_type)};
+    case FilterKind::kRanges:
+      if (filter->attribute != time_attribute) return range;
+      return {TimeOfStored(filter->integers[0], time_type),
+              TimeOfStored(filter->integers[2 * filter->value_count - 1], time_type)};
     case FilterKind::kMonotone:
       if (filter->attribute != time_attribute) return range;
       return {TimeOfStored(filter->ranges.bounds[0].maybe_from, time_type),
@@ -412,6 +419,9 @@ Verdict JudgeLeaf(const Filter *filter, const ValueRange &range) {
       break;
     case FilterKind::kMonotone:
       verdict = filter->ranges.Judge(range.min_integer, range.max_integer);
+      break;
+    case FilterKind::kRanges:
+      verdict = JudgeRanges(filter, range.min_integer, range.max_integer);
       break;
     case FilterKind::kIntegersIn:
       verdict = JudgeIntegersIn(filter, range.min_integer, range.max_integer);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "pg/exec/vector_filter_ranges.hpp"
 #include "pg/exec/vector_filter_state.hpp"
 
 extern "C" {
@@ -279,6 +280,28 @@ Filter *BuildMonotone(FilterBuilder *builder, OpExpr *clause, bool is_negated) {
   return filter;
 }
 
+/// column <@ range or multirange, or the other way round.
+Filter *BuildRanges(FilterBuilder *builder, const OpExpr *clause) {
+  if (list_length(clause->args) != 2) return nullptr;
+  Node *column = static_cast<Node *>(linitial(clause->args));
+  Node *range = static_cast<Node *>(lsecond(clause->args));
+  Oid operator_id = clause->opno;
+  if (ColumnOf(builder, column) == 0) {
+    std::swap(column, range);
+    operator_id = get_commutator(operator_id);
+    if (!OidIsValid(operator_id)) return nullptr;
+  }
+  const AttrNumber attribute = ColumnOf(builder, column);
+  if (attribute == 0 || !IsConstant(builder, range)) return nullptr;
+  if (!IsRangeOperator(operator_id, column, range)) return nullptr;
+  Filter *filter = MakeLeaf(builder, FilterKind::kRanges, attribute);
+  if (!IsInteger(filter->type.type)) return nullptr;
+  filter->cost = CostOf(FilterKind::kRanges);
+  filter->constant = reinterpret_cast<Expr *>(range);
+  filter->constant_type = exprType(range);
+  return filter;
+}
+
 /// column = ANY (array) and column <> ALL (array).
 Filter *BuildIn(FilterBuilder *builder, const ScalarArrayOpExpr *clause, bool is_negated) {
   Node *left = static_cast<Node *>(linitial(clause->args));
@@ -454,6 +477,8 @@ Filter *BuildFilter(FilterBuilder *builder, Node *clause, bool is_negated) {
       filter = BuildComparison(builder, reinterpret_cast<OpExpr *>(clause), is_negated);
       if (filter == nullptr)
         filter = BuildMonotone(builder, reinterpret_cast<OpExpr *>(clause), is_negated);
+      if (filter == nullptr && !is_negated)
+        filter = BuildRanges(builder, reinterpret_cast<OpExpr *>(clause));
       break;
     case T_DistinctExpr:
       filter = BuildComparison(builder, reinterpret_cast<DistinctExpr *>(clause), false);

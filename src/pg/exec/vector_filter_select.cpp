@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "pg/exec/vector_filter_ranges.hpp"
 #include "pg/exec/vector_filter_run.hpp"
 #include "pg/exec/vector_filter_state.hpp"
 
@@ -251,6 +252,9 @@ void SelectNumbers(const Filter *filter, const Vector &vector, Selection *select
       break;
     case FilterKind::kIntegersIn:
       FilterIntegersIn(vector, {filter->integers, static_cast<size_t>(filter->value_count)}, out);
+      break;
+    case FilterKind::kRanges:
+      SelectRanges(filter, vector, *selection, &out);
       break;
     case FilterKind::kRealsIn:
       FilterRealsIn(vector, {filter->reals, static_cast<size_t>(filter->value_count)}, out);

@@ -29,6 +29,7 @@ enum class FilterKind : uint8_t {
   kIntegersIn,  ///< column [NOT] IN constants
   kRealsIn,
   kBytesIn,
+  kRanges,  ///< column <@ range or multirange
   kNull,
   kNotNull,
   kExpression,  ///< any expression over one column, evaluated once a dictionary value
@@ -68,7 +69,7 @@ struct Filter {
   int64_t integer;
   double real;
   ByteView bytes;
-  int64_t *integers;  // ascending, no duplicates
+  int64_t *integers;  // ascending, no duplicates; kRanges: pairs, see vector_filter_ranges.hpp
   double *reals;
   ByteView *byte_values;
   int value_count;
