@@ -285,7 +285,38 @@ INSERT INTO keyed VALUES ('2024-01-01', 1) ON CONFLICT (time) DO UPDATE SET time
 SELECT * FROM logged();
 
 DELETE FROM tsext.cagg;
+
+-- line protocol, one row and many; partitions, by way of the parent; a foreign key's cascade
+SELECT points FROM tsext.write_lines('followed_lines,host=a v=1 0', 's');
+SELECT follow('l', 'followed_lines', 3600000000, us('2024-01-10'));
+SELECT points FROM tsext.write_lines(E'followed_lines,host=a v=1 1704067200\nfollowed_lines,host=a v=1 1904067200', 's');
+SELECT * FROM logged();
+SELECT points, rejected FROM tsext.write_lines((SELECT string_agg(format('followed_lines,host=a v=%s %s', g, 1704067200 + g), E'\n') FROM generate_series(1, 9000) g), 's');
+SELECT * FROM logged();
+CREATE TABLE parted (time timestamptz NOT NULL, v int) PARTITION BY RANGE (time);
+CREATE TABLE part_1 PARTITION OF parted FOR VALUES FROM ('2024-01-01') TO ('2024-01-02') USING tsext;
+CREATE TABLE part_2 PARTITION OF parted FOR VALUES FROM ('2024-01-02') TO ('2024-01-03') USING tsext;
+SELECT follow('p1', 'part_1', 3600000000, us('2024-01-10')), follow('p2', 'part_2', 3600000000, us('2024-01-10'));
+INSERT INTO parted VALUES ('2024-01-01 01:00', 1), ('2024-01-02 02:00', 2);
+SELECT * FROM logged();
+UPDATE parted SET time = '2024-01-02 03:00' WHERE v = 1;
+SELECT * FROM logged();
+COPY parted FROM stdin;
+2024-01-01 04:00+00	3
+2024-01-02 05:00+00	4
+\.
+SELECT * FROM logged();
+CREATE TABLE hosts (id int PRIMARY KEY);
+CREATE TABLE owned (time timestamptz NOT NULL, host int REFERENCES hosts ON DELETE CASCADE) USING tsext;
+SELECT follow('o', 'owned', 3600000000, us('2024-01-10'));
+INSERT INTO hosts VALUES (1);
+INSERT INTO owned VALUES ('2024-01-01 06:00', 1), ('2024-02-01', 1);
+SELECT * FROM logged();
+DELETE FROM hosts;
+SELECT * FROM logged();
+
+DELETE FROM tsext.cagg;
 DELETE FROM tsext.cagg_threshold;
-DROP VIEW hourly, daily, once, sevenths, zoned, told, d, s, i8, i4, i2, k, c, g;
-DROP TABLE base, plain, dates, stamps, int8s, int4s, int2s, keyed, changed, grown, hourly_m, daily_m, once_m, sevenths_m, zoned_m, told_m, d_m, s_m, i8_m, i4_m, i2_m, k_m, c_m, g_m;
+DROP VIEW hourly, daily, once, sevenths, zoned, told, d, s, i8, i4, i2, k, c, g, l, p1, p2, o;
+DROP TABLE base, plain, dates, stamps, int8s, int4s, int2s, keyed, changed, grown, hourly_m, daily_m, once_m, sevenths_m, zoned_m, told_m, d_m, s_m, i8_m, i4_m, i2_m, k_m, c_m, g_m, followed_lines, parted, owned, hosts, l_m, p1_m, p2_m, o_m;
 DROP FUNCTION follow, us, time_of, logged, write, write_later;
