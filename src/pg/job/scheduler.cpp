@@ -403,21 +403,16 @@ void TellStarvation(Scheduler *scheduler, bool is_starved) {
                 errhint("Raise max_worker_processes.")));
 }
 
-/// What the workers of this database do.
-struct WorkerCounts {
-  int active;        // all but compaction's
-  bool can_dismiss;  // an idle worker of another owner could make room
-};
-
-/// Gives the job to an idle worker of its owner. Counts the others meanwhile.
-bool AssignToIdle(const Entry &entry, WorkerCounts *counts) {
-  *counts = WorkerCounts{};
+/// Gives the job to an idle worker of its owner. Else, when there are as many workers as may be, an
+/// idle one of another owner is sent home. `active` counts all workers but compaction's.
+bool AssignToIdle(const Entry &entry, int *active) {
+  *active = 0;
   bool assigned = false;
   JobSlot *dismissible = nullptr;
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
   for (JobSlot &slot : shared->jobs) {
     if (slot.state == SlotState::kFree || slot.database != MyDatabaseId) continue;
-    counts->active += OidIsValid(slot.owner);
+    *active += OidIsValid(slot.owner);
     if (slot.state != SlotState::kIdle || slot.has_result || assigned) continue;
     if (slot.owner == entry.owner) {
       slot.job = entry.id;
@@ -428,11 +423,10 @@ bool AssignToIdle(const Entry &entry, WorkerCounts *counts) {
       dismissible = &slot;
     }
   }
-  if (!assigned && OidIsValid(entry.owner) && counts->active >= max_job_workers &&
+  if (!assigned && OidIsValid(entry.owner) && *active >= max_job_workers &&
       dismissible != nullptr) {
     dismissible->state = SlotState::kLeaving;
     if (dismissible->latch != nullptr) SetLatch(dismissible->latch);
-    counts->can_dismiss = true;
   }
   LWLockRelease(shared->lock);
   return assigned;
@@ -459,18 +453,18 @@ void StartDueJobs(Scheduler *scheduler) {
   while (Entry *entry = NextDue(scheduler, now)) {
     entry->is_passed_over = true;
     if (is_full && OidIsValid(entry->owner)) continue;
-    WorkerCounts counts;
-    if (AssignToIdle(*entry, &counts)) {
-      entry->is_running = true;
-    } else if (OidIsValid(entry->owner) && counts.active >= max_job_workers) {
+    int active;
+    entry->is_running = AssignToIdle(*entry, &active);
+    if (entry->is_running) continue;
+    if (OidIsValid(entry->owner) && active >= max_job_workers) {
       // Once per round one worker makes room; its end wakes us.
       is_full = true;
-    } else if (StartWorker(scheduler, *entry)) {
-      entry->is_running = true;
-    } else {
-      is_starved = true;
-      break;
+      continue;
     }
+    entry->is_running = StartWorker(scheduler, *entry);
+    if (entry->is_running) continue;
+    is_starved = true;
+    break;
   }
   if (is_starved || scheduler->database->is_starved) TellStarvation(scheduler, is_starved);
 }
