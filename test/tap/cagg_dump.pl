@@ -8,7 +8,7 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('cagg_dump');
 $node->init;
-$node->append_conf('postgresql.conf', "tsext.max_job_workers = 0\ntsext.compact_background = off");
+$node->append_conf('postgresql.conf', "tsext.compact_background = off");
 $node->start;
 $node->safe_psql(
 	'postgres', q{
@@ -38,7 +38,7 @@ $node->safe_psql(
 	GRANT USAGE ON SCHEMA "Zoo of app" TO reader;
 	GRANT SELECT ON hourly TO reader;
 	CREATE INDEX ON hourly_materialized (host);
-	SELECT add_continuous_aggregate_policy('hourly', NULL, '1 hour', '1 hour');
+	SELECT alter_job(add_continuous_aggregate_policy('hourly', NULL, '1 hour', '1 hour'), scheduled => false);
 	SELECT drop_chunks('cpu', older_than => timestamptz '2024-01-05 00:00+00');
 	INSERT INTO cpu VALUES ('2024-01-10 00:01+00', 'late', 1), ('2024-02-20 00:01+00', 'new', 2), ('2024-01-02 00:01+00', 'gone', 1000);
 });
@@ -72,7 +72,7 @@ $node->command_ok([ 'pg_dump', '-a', '-f', "$base/data.sql", 'postgres' ], 'pg_d
 
 my $fresh = PostgreSQL::Test::Cluster->new('cagg_fresh');
 $fresh->init;
-$fresh->append_conf('postgresql.conf', "tsext.max_job_workers = 0\ntsext.compact_background = off");
+$fresh->append_conf('postgresql.conf', "tsext.compact_background = off");
 $fresh->start;
 $fresh->safe_psql('postgres', 'CREATE ROLE app; CREATE ROLE reader;');
 

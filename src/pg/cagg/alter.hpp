@@ -37,8 +37,6 @@ void FinishAlter(const ContinuousAggregate &aggregate, const ViewBefore &before)
 
 /// Refuses changes of tables that an aggregate could not follow, or would break over.
 void GuardTable(const AlterTableStmt *statement);
-/// Refuses to empty tables of finished buckets.
-void GuardTruncate(const TruncateStmt *statement);
 /// Refuses renames of columns of an aggregate's hidden parts.
 void GuardRename(const RenameStmt *statement);
 

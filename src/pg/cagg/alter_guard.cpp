@@ -145,21 +145,6 @@ bool SkipsAlter(const AlterTableStmt *statement) {
   return true;
 }
 
-void GuardTruncate(const TruncateStmt *statement) {
-  ListCell *cell;
-  foreach (cell, statement->relations) {
-    const Oid relation = RangeVarGetRelid(lfirst_node(RangeVar, cell), NoLock, true);
-    const ContinuousAggregate *aggregate =
-        OidIsValid(relation) ? AggregateOfMaterialization(relation) : nullptr;
-    if (aggregate == nullptr) continue;
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                    errmsg("cannot truncate \"%s\", which is a part of continuous aggregate \"%s\"",
-                           get_rel_name(relation), get_rel_name(aggregate->view)),
-                    errhint("Drop chunks of the view with drop_chunks(), or compute all buckets "
-                            "again with refresh_continuous_aggregate(..., force => true).")));
-  }
-}
-
 void GuardRename(const RenameStmt *statement) {
   if (statement->renameType != OBJECT_COLUMN || statement->relation == nullptr) return;
   const Oid relation = RangeVarGetRelid(statement->relation, NoLock, true);

@@ -184,7 +184,6 @@ void RunStatement(Utility utility) {
       if (SkipsAlter(alter)) return;
       GuardTable(alter);
     }
-    if (IsA(statement, TruncateStmt)) GuardTruncate(reinterpret_cast<TruncateStmt *>(statement));
     if (IsA(statement, RenameStmt)) GuardRename(reinterpret_cast<RenameStmt *>(statement));
     utility.Run();
   }
