@@ -110,8 +110,10 @@ INSERT INTO cpu VALUES ('2024-01-01 00:02+00', 'host 8', 1), ('2024-02-02 00:01+
 SELECT differences('per_hour', 'per_hour_direct'), differences('per_hour_materialized', 'per_hour_direct');
 ALTER MATERIALIZED VIEW per_hour SET SCHEMA cagg_alter_other;
 GRANT SELECT ON cpu TO cagg_alter_owner;
+SELECT scheduled FROM alter_job(add_continuous_aggregate_policy('cagg_alter_other.per_hour', NULL, interval '1 hour', interval '1 hour'), scheduled => false);
 ALTER MATERIALIZED VIEW cagg_alter_other.per_hour OWNER TO cagg_alter_owner;
 TABLE parts;
+SELECT owner, relation, scheduled FROM tsext.job WHERE relation IS NOT NULL;
 -- A name that is taken, and one that was chosen by hand, stay.
 CREATE TABLE cagg_alter_other.h_direct ();
 ALTER TABLE cagg_alter_other.per_hour_materialized RENAME TO buckets;
@@ -136,6 +138,7 @@ ALTER MATERIALIZED VIEW cagg_alter_other.h SET (tsext.materialized_only);
 DROP MATERIALIZED VIEW cagg_alter_other.h;
 RESET ROLE;
 TABLE parts;
+SELECT count(*) AS policies FROM tsext.job WHERE relation IS NOT NULL;
 TABLE counts;
 
 -- The table below.

@@ -328,6 +328,7 @@ void InsertJob(Job *job) {
   job->tid = tuple->t_self;
   table_close(table, NoLock);
   HoldOwner(job->owner);
+  CommandCounterIncrement();  // alter_job(add_job(...)) is one command
 }
 
 void UpdateJob(Job *job) {
@@ -336,6 +337,7 @@ void UpdateJob(Job *job) {
   CatalogTupleUpdate(table, &job->tid, tuple);
   job->tid = tuple->t_self;
   table_close(table, NoLock);
+  CommandCounterIncrement();
 }
 
 void DeleteJobRow(Job *job) {
@@ -391,6 +393,7 @@ void WriteJobState(const JobState &state) {
     CatalogTupleInsert(table, tuple);
   }
   table_close(table, NoLock);
+  CommandCounterIncrement();
 }
 
 void InsertJobRun(JobRun *run) {
