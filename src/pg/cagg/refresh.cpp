@@ -94,11 +94,27 @@ int64_t RefreshWindow(const ContinuousAggregate &aggregate, TimeRange window) {
                                      get_rel_name(aggregate.view))));
   }
   CleanLog(aggregate, state, window);
+  // For refreshed_at.
+  WriteThreshold(aggregate.materialization, state.threshold);
   PopActiveSnapshot();
   UnregisterSnapshot(snapshot);
   table_close(materialization, NoLock);
   StopPoint("refresh_before_commit");
   return rows;
+}
+
+/// Locks what the aggregate reads, the lowest level first, then the view: the order in which DROP
+/// takes its locks.
+void LockAggregate(Oid view) {
+  Oid below[PG_INT8_MAX];
+  int count = 0;
+  const ContinuousAggregate *aggregate = AggregateOfView(view);
+  while (aggregate != nullptr && count < PG_INT8_MAX) {
+    below[count++] = aggregate->source;
+    aggregate = AggregateOfView(aggregate->source);
+  }
+  while (count > 0) LockRelationOid(below[--count], AccessShareLock);
+  LockRelationOid(view, ShareUpdateExclusiveLock);
 }
 
 }  // namespace
@@ -125,7 +141,7 @@ ContinuousAggregate *OwnAggregate(Oid view) {
 
 int64_t RefreshAggregate(Oid view, int64_t from, int64_t until, RefreshKind kind) {
   if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT) elog(ERROR, "could not connect to SPI");
-  LockRelationOid(view, ShareUpdateExclusiveLock);
+  LockAggregate(view);
   const ContinuousAggregate *aggregate = OwnAggregate(view);
   PushActiveSnapshot(GetTransactionSnapshot());
   const TimeRange window = WholeBuckets(*aggregate, from, until);
@@ -137,12 +153,13 @@ int64_t RefreshAggregate(Oid view, int64_t from, int64_t until, RefreshKind kind
 
   // One snapshot is for everything, so nothing stricter is needed, and it would be taken too early.
   XactIsoLevel = XACT_READ_COMMITTED;
-  LockRelationOid(view, ShareUpdateExclusiveLock);
+  LockAggregate(view);
   aggregate = AggregateOfView(view);
   // Dropped meanwhile: there is nothing to refresh.
   const int64_t rows = aggregate == nullptr ? 0 : RefreshWindow(*aggregate, window);
   SPI_commit();
   SPI_finish();
+  RowsRefreshed(rows);
   return rows;
 }
 

@@ -78,6 +78,7 @@ enum GoneAttribute : AttrNumber {
 };
 
 UnloggedFunction unlogged = nullptr;
+RowsRefreshedFunction rows_refreshed = nullptr;
 
 // ---------------------------------------------------------------------------------------------
 // Rows
@@ -581,6 +582,14 @@ void AddLateRows(Oid materialization, int64_t start, int64_t rows) {
                return false;
              });
   CommandCounterIncrement();
+}
+
+void SetRowsRefreshedFunction(RowsRefreshedFunction function) {
+  rows_refreshed = function;
+}
+
+void RowsRefreshed(int64_t rows) {
+  if (rows_refreshed != nullptr) rows_refreshed(rows);
 }
 
 void DeleteAggregate(const ContinuousAggregate &aggregate) {

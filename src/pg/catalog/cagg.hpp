@@ -88,6 +88,11 @@ GoneRange *ReadGone(Oid materialization, Snapshot snapshot, int *count);
 void AddGone(Oid materialization, int64_t start, int64_t until);
 void AddLateRows(Oid materialization, int64_t start, int64_t rows);
 
+/// Tells how many rows a refresh has written, for tsext.job_runs.
+using RowsRefreshedFunction = void (*)(int64_t rows);
+void SetRowsRefreshedFunction(RowsRefreshedFunction function);
+void RowsRefreshed(int64_t rows);
+
 /// Deletes all rows of an aggregate in these tables, and tells sessions that write to its base.
 void DeleteAggregate(const ContinuousAggregate &aggregate);
 /// Inserts the row of tsext.cagg and its threshold (kTimeMinimum), and tells the same sessions.

@@ -1,6 +1,7 @@
 #include "pg/job/job.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/catalog/cagg.hpp"
 #include "pg/catalog/segment.hpp"
 #include "pg/job/job_table.hpp"
 #include "pg/job/launcher.hpp"
@@ -288,6 +289,7 @@ void InitJobs() {
   object_access_hook = ObjectAccessed;
   previous_utility = ProcessUtility_hook;
   ProcessUtility_hook = OwnedUtility;
+  SetRowsRefreshedFunction(ReportJobRows);
 }
 
 }  // namespace tsext::pg
