@@ -1,3 +1,5 @@
+// The search for the values of a column that pass a comparison.
+
 #include "pg/exec/monotone_bounds.hpp"
 
 #include <algorithm>
@@ -6,103 +8,21 @@
 #include "pg/base/datum.hpp"
 
 extern "C" {
-#include "access/nbtree.h"
-#include "access/stratnum.h"
-#include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
 #include "datatype/timestamp.h"
 #include "executor/executor.h"
-#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/clauses.h"
-#include "optimizer/cost.h"
-#include "optimizer/optimizer.h"
 #include "utils/date.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/multirangetypes.h"
 #include "utils/rangetypes.h"
-#include "utils/rel.h"
 #include "utils/typcache.h"
 }
 
 namespace tsext::pg {
 
-namespace {
-
-// ---- Which clauses ----
-
-/// Whether there is more to evaluate in an expression than the functions that rise: beside the
-/// column may be constants and parameters. An error of other functions could not be caught.
-bool CallsOthers(Node *node, void *) {
-  if (node == nullptr || IsA(node, Var) || IsA(node, Const) || IsA(node, Param)) return false;
-  if ((IsA(node, FuncExpr) || IsA(node, OpExpr)) && !contain_var_clause(node)) return true;
-  if (!IsA(node, FuncExpr) && !IsA(node, OpExpr) && !IsA(node, RelabelType) && !IsA(node, List))
-    return true;
-  return expression_tree_walker(
-      node, reinterpret_cast<bool (*)()>(reinterpret_cast<void *>(CallsOthers)), nullptr);
-}
-
-bool IsRising(Node *node, Index rel, Monotone *monotone) {
-  int varno;
-  if (!bms_get_singleton_member(pull_varnos(nullptr, node), &varno) ||
-      varno != static_cast<int>(rel) || CallsOthers(node, nullptr))
-    return false;
-  auto *expression = reinterpret_cast<Expr *>(node);
-  return IsMonotone(expression, monotone) || IsMonotoneColumn(expression, monotone);
-}
-
-bool ComparisonOf(int strategy, Comparison *comparison) {
-  switch (strategy) {
-    case BTLessStrategyNumber:
-      *comparison = Comparison::kLess;
-      return true;
-    case BTLessEqualStrategyNumber:
-      *comparison = Comparison::kLessEqual;
-      return true;
-    case BTEqualStrategyNumber:
-      *comparison = Comparison::kEqual;
-      return true;
-    case BTGreaterEqualStrategyNumber:
-      *comparison = Comparison::kGreaterEqual;
-      return true;
-    case BTGreaterStrategyNumber:
-      *comparison = Comparison::kGreater;
-      return true;
-    default:
-      return false;
-  }
-}
-
-/// False for what has no negation of one range.
-bool Negate(Comparison *comparison) {
-  switch (*comparison) {
-    case Comparison::kLess:
-      *comparison = Comparison::kGreaterEqual;
-      return true;
-    case Comparison::kLessEqual:
-      *comparison = Comparison::kGreater;
-      return true;
-    case Comparison::kGreater:
-      *comparison = Comparison::kLessEqual;
-      return true;
-    case Comparison::kGreaterEqual:
-      *comparison = Comparison::kLess;
-      return true;
-    default:
-      return false;
-  }
-}
-
-// ---- Values of the column ----
-
-struct Range {
-  int64_t from, to;
-};
-
-/// The finite values of a column to look for bounds in. Not the least ones of those types whose
-/// buckets begin before the first value; never the ends of int64.
-Range FiniteValues(Oid type) {
+ColumnRange FiniteValues(Oid type) {
   switch (type) {
     case INT2OID:
       return {PG_INT16_MIN, PG_INT16_MAX};
@@ -117,6 +37,8 @@ Range FiniteValues(Oid type) {
       return {MIN_TIMESTAMP / 2, END_TIMESTAMP - 1};
   }
 }
+
+namespace {
 
 int64_t IntegerOf(Datum value, Oid type) {
   switch (type) {
@@ -171,62 +93,6 @@ Clocks ClocksOf(const List *zones) {
 
 }  // namespace
 
-namespace {
-
-/// The type cache entry of a range type, or of a multirange's; nullptr for others.
-TypeCacheEntry *RangeOf(Oid type) {
-  TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_RANGE_INFO | TYPECACHE_MULTIRANGE_INFO);
-  if (entry->rngtype != nullptr) return entry->rngtype;
-  return entry->rngelemtype != nullptr ? entry : nullptr;
-}
-
-/// `expression <@ range`, in the usual order of the expression's type.
-bool FindContainment(Oid operator_id, Node *left, Node *right, MonotoneComparison *found) {
-  if (operator_id != OID_RANGE_ELEM_CONTAINED_OP && operator_id != OID_MULTIRANGE_ELEM_CONTAINED_OP)
-    return false;
-  found->range_type = getBaseType(exprType(right));
-  const TypeCacheEntry *range = RangeOf(found->range_type);
-  if (range == nullptr) return false;
-  found->constant_type = range->rngelemtype->type_id;
-  found->order_function = range->rng_cmp_proc_finfo.fn_oid;
-  const TypeCacheEntry *element = lookup_type_cache(found->constant_type, TYPECACHE_CMP_PROC);
-  return found->order_function == element->cmp_proc &&
-         getBaseType(exprType(left)) == found->constant_type;
-}
-
-}  // namespace
-
-bool FindMonotoneComparison(const OpExpr *clause, Index rel, bool is_negated,
-                            MonotoneComparison *found) {
-  if (list_length(clause->args) != 2) return false;
-  auto *left = static_cast<Node *>(linitial(clause->args));
-  auto *right = static_cast<Node *>(lsecond(clause->args));
-  Oid operator_id = clause->opno;
-  if (!IsRising(left, rel, &found->monotone)) {
-    std::swap(left, right);
-    operator_id = get_commutator(operator_id);
-    if (!OidIsValid(operator_id) || !IsRising(left, rel, &found->monotone)) return false;
-  }
-  found->expression = reinterpret_cast<Expr *>(left);
-  found->constant = reinterpret_cast<Expr *>(right);
-  found->range_type = InvalidOid;
-  found->reads_zone = false;
-  if (FindContainment(operator_id, left, right, found)) return !is_negated;
-  found->range_type = InvalidOid;
-  Oid left_type;
-  op_input_types(operator_id, &left_type, &found->constant_type);
-  const Oid family = lookup_type_cache(left_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
-  if (!OidIsValid(family) ||
-      !ComparisonOf(get_op_opfamily_strategy(operator_id, family), &found->comparison) ||
-      (is_negated && !Negate(&found->comparison)))
-    return false;
-  found->order_function = get_opfamily_proc(family, left_type, found->constant_type, BTORDER_PROC);
-  if (!OidIsValid(found->order_function)) return false;
-  found->reads_zone =
-      found->constant_type == TIMESTAMPTZOID && (left_type == DATEOID || left_type == TIMESTAMPOID);
-  return true;
-}
-
 struct MonotoneSearch {
   MonotoneComparison comparison;
   DatumClass column_class;
@@ -248,14 +114,6 @@ struct MonotoneSearch {
 };
 
 namespace {
-
-/// Collects the Params of an expression.
-bool FindParams(Node *node, void *list) {
-  if (node == nullptr) return false;
-  if (IsA(node, Param)) *static_cast<List **>(list) = lappend(*static_cast<List **>(list), node);
-  return expression_tree_walker(
-      node, reinterpret_cast<bool (*)()>(reinterpret_cast<void *>(FindParams)), list);
-}
 
 enum class Outcome : uint8_t { kError, kNull, kValue };
 
@@ -304,7 +162,7 @@ int64_t FindEnd(MonotoneSearch *search, int64_t end) {
 
 /// The first value of [low, high] whose result is at least `order` against the constant; high + 1
 /// when there is none.
-int64_t FindFirst(MonotoneSearch *search, Range range, int order) {
+int64_t FindFirst(MonotoneSearch *search, ColumnRange range, int order) {
   const auto reaches = [&](int64_t value) {
     const Result result = At(search, value);
     search->is_over = search->is_over || result.outcome != Outcome::kValue;
@@ -361,7 +219,7 @@ bool IsNearChange(List *zones, int64_t time, int64_t slack, Oid type) {
   return era.to < to;
 }
 
-Edge FindEdge(MonotoneSearch *search, Range range, int order, List *zones, int64_t slack) {
+Edge FindEdge(MonotoneSearch *search, ColumnRange range, int order, List *zones, int64_t slack) {
   const int64_t first = FindFirst(search, range, order);
   if (slack > 0 && !IsNearChange(zones, first, slack, search->comparison.monotone.column_type))
     slack = 0;
@@ -404,8 +262,7 @@ MonotoneSearch *MakeMonotoneSearch(const MonotoneComparison &comparison, TupleDe
   search->column_class = ClassOf(TupleDescAttr(descriptor, comparison.monotone.column - 1));
   search->expression = ExecInitExpr(comparison.expression, parent);
   search->constant = ExecInitExpr(comparison.constant, parent);
-  List *parameters = NIL;
-  FindParams(reinterpret_cast<Node *>(comparison.expression), &parameters);
+  List *parameters = ParamsOf(comparison.expression);
   ListCell *cell;
   foreach (cell, parameters)
     search->parameters =
@@ -413,7 +270,7 @@ MonotoneSearch *MakeMonotoneSearch(const MonotoneComparison &comparison, TupleDe
   fmgr_info(comparison.order_function, &search->order);
   search->result_type = getBaseType(exprType(reinterpret_cast<Node *>(comparison.expression)));
   const bool is_range = OidIsValid(comparison.range_type);
-  search->range = is_range ? RangeOf(comparison.range_type) : nullptr;
+  search->range = is_range ? RangeTypeOf(comparison.range_type) : nullptr;
   get_typlenbyval(is_range ? comparison.range_type : comparison.constant_type,
                   &search->constant_length, &search->constant_by_value);
   return search;
@@ -423,7 +280,7 @@ namespace {
 
 /// What is the same for all edges of a search.
 struct Ground {
-  Range range;  // where the expression is no error
+  ColumnRange range;  // where the expression is no error
   List *zones;
   int64_t slack;
 };
@@ -527,7 +384,7 @@ bool FindMonotoneRanges(MonotoneSearch *search, ExprContext *context, TupleTable
   if (middle.outcome == Outcome::kNull) return false;
   // A width that is none, for instance.
   if (middle.outcome == Outcome::kError || clocks == Clocks::kUnknown) return true;
-  const Range finite = FiniteValues(monotone.column_type);
+  const ColumnRange finite = FiniteValues(monotone.column_type);
   ground.range = {FindEnd(search, finite.from), FindEnd(search, finite.to)};
   search->compares = true;
 
@@ -559,94 +416,6 @@ Verdict MonotoneRanges::Judge(int64_t min, int64_t max) const {
     verdict = Verdict::kSome;
   }
   return verdict;
-}
-
-// ---- Estimates ----
-
-namespace {
-
-Expr *CompareColumn(const Var *column, Oid type, int strategy, const DatumClass &type_class,
-                    int64_t value) {
-  const Oid family = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
-  const Oid operator_id = get_opfamily_member(family, type, type, static_cast<int16>(strategy));
-  int16 length;
-  bool by_value;
-  get_typlenbyval(type, &length, &by_value);
-  return make_opclause(
-      operator_id, BOOLOID, false, static_cast<Expr *>(copyObjectImpl(column)),
-      reinterpret_cast<Expr *>(makeConst(type, -1, InvalidOid, length,
-                                         IntegerToDatum(value, type_class), false, by_value)),
-      InvalidOid, InvalidOid);
-}
-
-/// The same in comparisons of the column, for an estimate; NIL when there is none to make.
-List *CompareBounds(const MonotoneComparison &comparison, const MonotoneBounds &bounds,
-                    TupleDesc descriptor) {
-  const auto *column = static_cast<const Var *>(
-      linitial(pull_var_clause(reinterpret_cast<Node *>(comparison.expression), 0)));
-  const Oid type = comparison.monotone.column_type;
-  const DatumClass type_class = ClassOf(TupleDescAttr(descriptor, column->varattno - 1));
-  const Range finite = FiniteValues(type);
-  const int64_t from = bounds.maybe_from;
-  const int64_t to = bounds.maybe_to;
-  const auto compare = [&](int strategy, int64_t value) {
-    return CompareColumn(column, type, strategy, type_class, value);
-  };
-  if (from == to) return list_make1(compare(BTEqualStrategyNumber, from));
-  List *found = NIL;
-  if (from >= finite.from && from <= finite.to)
-    found = lappend(found, compare(BTGreaterEqualStrategyNumber, from));
-  if (to >= finite.from && to <= finite.to)
-    found = lappend(found, compare(BTLessEqualStrategyNumber, to));
-  return found;
-}
-
-/// The selectivity of a clause; negative when nothing is known.
-Selectivity Estimate(PlannerInfo *root, const RelOptInfo *rel, Node *clause, TupleDesc descriptor) {
-  MonotoneComparison comparison;
-  auto *folded = reinterpret_cast<OpExpr *>(estimate_expression_value(root, clause));
-  if (!IsA(folded, OpExpr) || !FindMonotoneComparison(folded, rel->relid, false, &comparison) ||
-      OidIsValid(comparison.range_type) || IsA(comparison.expression, Var) ||
-      !IsA(comparison.constant, Const))
-    return -1;
-  List *parameters = NIL;
-  FindParams(reinterpret_cast<Node *>(comparison.expression), &parameters);
-  if (parameters != NIL) return -1;
-
-  EState *estate = CreateExecutorState();
-  MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
-  ExprContext *context = CreateExprContext(estate);
-  TupleTableSlot *slot = MakeSingleTupleTableSlot(descriptor, &TTSOpsVirtual);
-  ExecStoreAllNullTuple(slot);
-  context->ecxt_scantuple = slot;
-  MonotoneRanges ranges;
-  const bool may_pass = FindMonotoneRanges(MakeMonotoneSearch(comparison, descriptor, nullptr),
-                                           context, slot, &ranges);
-  MemoryContextSwitchTo(old);
-  List *clauses = may_pass ? CompareBounds(comparison, ranges.bounds[0], descriptor) : NIL;
-  ExecDropSingleTupleTableSlot(slot);
-  FreeExecutorState(estate);
-  if (!may_pass) return 0;
-  if (clauses == NIL) return -1;
-  return clauselist_selectivity(root, clauses, static_cast<int>(rel->relid), JOIN_INNER, nullptr);
-}
-
-}  // namespace
-
-void EstimateMonotoneClauses(PlannerInfo *root, RelOptInfo *rel, Relation relation) {
-  bool any = false;
-  ListCell *cell;
-  foreach (cell, rel->baserestrictinfo) {
-    auto *info = lfirst_node(RestrictInfo, cell);
-    if (!IsA(info->clause, OpExpr) || info->pseudoconstant) continue;
-    const Selectivity selectivity =
-        Estimate(root, rel, reinterpret_cast<Node *>(info->clause), RelationGetDescr(relation));
-    if (selectivity < 0) continue;
-    // Where clause_selectivity() keeps what it found out.
-    info->norm_selec = info->outer_selec = selectivity;
-    any = true;
-  }
-  if (any) set_baserel_size_estimates(root, rel);
 }
 
 }  // namespace tsext::pg

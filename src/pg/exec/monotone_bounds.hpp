@@ -17,6 +17,7 @@
 extern "C" {
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
+#include "utils/typcache.h"
 }
 
 namespace tsext::pg {
@@ -37,6 +38,18 @@ struct MonotoneComparison {
 /// compared with; that this is the same for all rows is for the caller to know.
 bool FindMonotoneComparison(const OpExpr *clause, Index rel, bool is_negated,
                             MonotoneComparison *found);
+
+/// The Params in an expression.
+List *ParamsOf(Expr *expression);
+/// The type cache entry of a range type, or of a multirange's; nullptr for others.
+TypeCacheEntry *RangeTypeOf(Oid type);
+
+struct ColumnRange {
+  int64_t from, to;
+};
+/// The finite values of a column to look for bounds in. Not the least ones of those types whose
+/// buckets begin before the first value; never the ends of int64.
+ColumnRange FiniteValues(Oid type);
 
 /// What such a comparison says of the column's values, as they are stored. Outside of
 /// [maybe_from, maybe_to] none passes, in [pass_from, pass_to] all do; the others are to be asked.

@@ -1,0 +1,151 @@
+// Which clauses compare what rises with a column.
+
+#include <utility>
+
+#include "pg/exec/monotone_bounds.hpp"
+
+extern "C" {
+#include "access/nbtree.h"
+#include "access/stratnum.h"
+#include "catalog/pg_operator_d.h"
+#include "catalog/pg_type_d.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
+}
+
+namespace tsext::pg {
+
+namespace {
+
+/// Whether there is more to evaluate in an expression than the functions that rise: beside the
+/// column may be constants and parameters. An error of other functions could not be caught.
+bool CallsOthers(Node *node, void *) {
+  if (node == nullptr || IsA(node, Var) || IsA(node, Const) || IsA(node, Param)) return false;
+  if ((IsA(node, FuncExpr) || IsA(node, OpExpr)) && !contain_var_clause(node)) return true;
+  if (!IsA(node, FuncExpr) && !IsA(node, OpExpr) && !IsA(node, RelabelType) && !IsA(node, List))
+    return true;
+  return expression_tree_walker(
+      node, reinterpret_cast<bool (*)()>(reinterpret_cast<void *>(CallsOthers)), nullptr);
+}
+
+bool IsRising(Node *node, Index rel, Monotone *monotone) {
+  int varno;
+  if (!bms_get_singleton_member(pull_varnos(nullptr, node), &varno) ||
+      varno != static_cast<int>(rel) || CallsOthers(node, nullptr))
+    return false;
+  auto *expression = reinterpret_cast<Expr *>(node);
+  return IsMonotone(expression, monotone) || IsMonotoneColumn(expression, monotone);
+}
+
+bool ComparisonOf(int strategy, Comparison *comparison) {
+  switch (strategy) {
+    case BTLessStrategyNumber:
+      *comparison = Comparison::kLess;
+      return true;
+    case BTLessEqualStrategyNumber:
+      *comparison = Comparison::kLessEqual;
+      return true;
+    case BTEqualStrategyNumber:
+      *comparison = Comparison::kEqual;
+      return true;
+    case BTGreaterEqualStrategyNumber:
+      *comparison = Comparison::kGreaterEqual;
+      return true;
+    case BTGreaterStrategyNumber:
+      *comparison = Comparison::kGreater;
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// False for what has no negation of one range.
+bool Negate(Comparison *comparison) {
+  switch (*comparison) {
+    case Comparison::kLess:
+      *comparison = Comparison::kGreaterEqual;
+      return true;
+    case Comparison::kLessEqual:
+      *comparison = Comparison::kGreater;
+      return true;
+    case Comparison::kGreater:
+      *comparison = Comparison::kLessEqual;
+      return true;
+    case Comparison::kGreaterEqual:
+      *comparison = Comparison::kLess;
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// `expression <@ range`, in the usual order of the expression's type.
+bool FindContainment(Oid operator_id, Node *left, Node *right, MonotoneComparison *found) {
+  if (operator_id != OID_RANGE_ELEM_CONTAINED_OP && operator_id != OID_MULTIRANGE_ELEM_CONTAINED_OP)
+    return false;
+  found->range_type = getBaseType(exprType(right));
+  const TypeCacheEntry *range = RangeTypeOf(found->range_type);
+  if (range == nullptr) return false;
+  found->constant_type = range->rngelemtype->type_id;
+  found->order_function = range->rng_cmp_proc_finfo.fn_oid;
+  const TypeCacheEntry *element = lookup_type_cache(found->constant_type, TYPECACHE_CMP_PROC);
+  return found->order_function == element->cmp_proc &&
+         getBaseType(exprType(left)) == found->constant_type;
+}
+
+/// Collects the Params of an expression.
+bool AddParams(Node *node, void *list) {
+  if (node == nullptr) return false;
+  if (IsA(node, Param)) *static_cast<List **>(list) = lappend(*static_cast<List **>(list), node);
+  return expression_tree_walker(
+      node, reinterpret_cast<bool (*)()>(reinterpret_cast<void *>(AddParams)), list);
+}
+
+}  // namespace
+
+List *ParamsOf(Expr *expression) {
+  List *found = NIL;
+  (void)AddParams(reinterpret_cast<Node *>(expression), &found);
+  return found;
+}
+
+TypeCacheEntry *RangeTypeOf(Oid type) {
+  TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_RANGE_INFO | TYPECACHE_MULTIRANGE_INFO);
+  if (entry->rngtype != nullptr) return entry->rngtype;
+  return entry->rngelemtype != nullptr ? entry : nullptr;
+}
+
+bool FindMonotoneComparison(const OpExpr *clause, Index rel, bool is_negated,
+                            MonotoneComparison *found) {
+  if (list_length(clause->args) != 2) return false;
+  auto *left = static_cast<Node *>(linitial(clause->args));
+  auto *right = static_cast<Node *>(lsecond(clause->args));
+  Oid operator_id = clause->opno;
+  if (!IsRising(left, rel, &found->monotone)) {
+    std::swap(left, right);
+    operator_id = get_commutator(operator_id);
+    if (!OidIsValid(operator_id) || !IsRising(left, rel, &found->monotone)) return false;
+  }
+  found->expression = reinterpret_cast<Expr *>(left);
+  found->constant = reinterpret_cast<Expr *>(right);
+  found->range_type = InvalidOid;
+  found->reads_zone = false;
+  if (FindContainment(operator_id, left, right, found)) return !is_negated;
+  found->range_type = InvalidOid;
+  Oid left_type;
+  op_input_types(operator_id, &left_type, &found->constant_type);
+  const Oid family = lookup_type_cache(left_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+  if (!OidIsValid(family) ||
+      !ComparisonOf(get_op_opfamily_strategy(operator_id, family), &found->comparison) ||
+      (is_negated && !Negate(&found->comparison)))
+    return false;
+  found->order_function = get_opfamily_proc(family, left_type, found->constant_type, BTORDER_PROC);
+  if (!OidIsValid(found->order_function)) return false;
+  found->reads_zone =
+      found->constant_type == TIMESTAMPTZOID && (left_type == DATEOID || left_type == TIMESTAMPOID);
+  return true;
+}
+
+}  // namespace tsext::pg
