@@ -4,6 +4,7 @@
 #include "pg/cagg/alter.hpp"
 #include "pg/cagg/cagg.hpp"
 #include "pg/cagg/define.hpp"
+#include "pg/catalog/options.hpp"
 
 extern "C" {
 #include "access/xact.h"
@@ -103,6 +104,8 @@ Oid RunWithEvents(const Utility &utility, const CreateRequest &request) {
 bool RunCreate(Utility *utility) {
   auto *create = reinterpret_cast<CreateTableAsStmt *>(utility->statement->utilityStmt);
   if (create->objtype != OBJECT_MATVIEW) return false;
+  // Without the extension, options of timescaledb may be for somebody else.
+  if (!OidIsValid(TsextAccessMethod())) return false;
   const CreateOptions options = ReadOptions(create->into->options);
   if (!options.is_given) return false;
   if (!options.names_continuous)
