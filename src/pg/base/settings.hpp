@@ -18,7 +18,7 @@ extern int compact_age_s;     // age of the oldest hot row of a chunk that start
 extern int cold_after_s;  // age after which a chunk is rewritten with the COLD codecs; -1 = never
 extern int compact_naptime_s;     // pause between two rounds of the background worker
 extern bool compact_background;   // whether the background worker compacts at all
-extern int max_job_workers;        // job workers a database may have at the same time
+extern int max_job_workers;       // job workers a database may have at the same time
 extern int footer_cache_size_kb;  // memory a backend may keep for parsed segment heads
 
 // Line protocol: tsext.write_lines() and the listeners.
