@@ -115,6 +115,13 @@ INSERT INTO w (time, host, v) VALUES ('2024-02-02 10:13', 1, 5000);
 SELECT ranges, rows_before - rows_after AS folded FROM tsext.downsample('w', timestamp '2024-02-03', '1 hour', :'weighted', 'n');
 SELECT abs(v - (:v * :n + 5000) / (:n + 1)) < 1e-9 AS v, n = :n + 1 AS n FROM w WHERE time = '2024-02-02 10:00' AND host = 1;
 
+-- Without end: rows of an infinite time stay.
+INSERT INTO w (time, host, v) VALUES ('infinity', 1, 1), ('-infinity', 1, 1);
+SELECT * FROM tsext.downsample('w', timestamp '-infinity', '1 hour', :'weighted', 'n');
+SELECT * FROM tsext.downsample('w', timestamp 'infinity', '1 hour', :'weighted', 'n');
+SELECT count(*), count(*) FILTER (WHERE isfinite(time)) FROM w;
+SELECT * FROM tsext.downsample('w', timestamp 'infinity', '1 hour', :'weighted', 'n');
+
 -- Dates; months; one series; a table that stays hot because of its key.
 CREATE TABLE days (day date PRIMARY KEY, v numeric) USING tsext WITH (tsext.segment_by = '');
 INSERT INTO days SELECT date '2020-01-01' + g, g FROM generate_series(0, 1999) g;

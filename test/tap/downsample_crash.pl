@@ -76,7 +76,12 @@ sub start_again
 	$node->start;
 }
 
+# More rounds by hand: TSEXT_CRASH_ROUNDS=34 are 204 kills.
 my $day = 0;
+for my $round (1 .. $ENV{TSEXT_CRASH_ROUNDS} || 1)
+{
+$node->safe_psql('postgres', 'TRUNCATE t, twin');
+$day = 0;
 for my $point (qw(downsample_after_read remove_after_delete write_after_directory remove_after_write downsample_after_remove downsample_after_insert))
 {
 	fill($day, $day + 2);
@@ -93,6 +98,7 @@ for my $point (qw(downsample_after_read remove_after_delete write_after_director
 	my $toast = $node->safe_psql('postgres', q{SELECT reltoastrelid::regclass FROM pg_class WHERE oid = 't'::regclass});
 	is($node->safe_psql('postgres', qq{SELECT count(DISTINCT chunk_id) FROM $toast c
 		WHERE NOT EXISTS (SELECT FROM tsext.segment s WHERE s.store = '$toast'::regclass AND s.valueid = c.chunk_id)}), '0', "$point: vacuum took every orphan");
+}
 }
 
 # Killed between ranges: what was committed is there, is not done again, and the rest is done.
