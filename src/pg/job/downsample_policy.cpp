@@ -265,7 +265,9 @@ void RunPolicy(Oid relation_id, const Policy &policy, bool is_atomic) {
     what = OpenForDownsampling(relation_id, policy);
     MemoryContextSwitchTo(caller);
     const Sum before = sum;
-    (void)TryRange(*what, ranges[i], &sum);
+    // A continuous aggregate may have been made meanwhile, with a bucket that has not ended.
+    if (ranges[i].until <= CutoffOfPolicy(*what, policy.after))
+      (void)TryRange(*what, ranges[i], &sum);
     ReportJobRows(sum.rows_before - before.rows_before);
     table_close(what->relation, NoLock);
     PopActiveSnapshot();
