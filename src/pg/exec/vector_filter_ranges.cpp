@@ -1,6 +1,6 @@
 #include "pg/exec/vector_filter_ranges.hpp"
 
-#include <algorithm>
+#include "tsext/slice.hpp"
 
 extern "C" {
 #include "catalog/pg_type_d.h"
@@ -18,7 +18,8 @@ namespace tsext::pg {
 
 namespace {
 
-// Of so few ranges each is compared with the whole vector; of more the row's is looked up.
+// Of so few ranges that a vector's values may meet each is compared with the whole vector; of more
+// the row's is looked up.
 constexpr int kFewRanges = 8;
 
 /// The element type of a range or multirange that vectors know; InvalidOid: not one of them.
@@ -127,9 +128,19 @@ Verdict JudgeRanges(const Filter *filter, int64_t min, int64_t max) {
 void SelectRanges(const Filter *filter, const Vector &vector, const Selection &wanted,
                   Selection *out) {
   out->Clear();
-  if (filter->value_count <= kFewRanges) {
+  int from = 0;
+  int until = filter->value_count;
+  if (until > kFewRanges) {
+    const IntegerSummary values =
+        SummarizeIntegers(vector, {0, vector.count, nullptr}, kSummaryMin | kSummaryMax);
+    if (values.count == 0) return;
+    from = FindRange(filter, values.min);
+    until = FindRange(filter, values.max);
+    if (until < filter->value_count) until++;
+  }
+  if (until - from <= kFewRanges) {
     Selection inside;
-    for (int i = 0; i < filter->value_count; i++) {
+    for (int i = from; i < until; i++) {
       FilterIntegerRange(vector, filter->integers[2 * i], filter->integers[2 * i + 1], inside);
       out->Or(inside);
     }
