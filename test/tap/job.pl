@@ -208,7 +208,9 @@ wait_for("SELECT count(*) = 2 FROM note WHERE job = $interrupted", 'after a cras
 is($node->safe_psql('postgres', "SELECT outcome FROM tsext.job_runs WHERE job_id = $interrupted ORDER BY run_id LIMIT 1"), 'crashed', 'and the first run is recorded as crashed');
 my $before = $node->safe_psql('postgres', "SELECT count(*) FROM note WHERE job = $steady");
 wait_for("SELECT count(*) > $before FROM note WHERE job = $steady", 'the others go on');
+$node->safe_psql('postgres', "UPDATE tsext.job_run SET started = started - interval '31 days', finished = finished - interval '31 days' WHERE id = (SELECT min(id) FROM tsext.job_run)");
 $node->restart;
+wait_for("SELECT count(*) = 0 FROM tsext.job_runs WHERE finished < now() - interval '30 days'", 'history is kept for 30 days');
 wait_for("SELECT count(*) > $before + 1 FROM note WHERE job = $steady", 'after a restart too');
 delete_job($interrupted);
 

@@ -139,7 +139,8 @@ SELECT j.id AS job_id, j.name AS job_name, pg_catalog.pg_get_userbyid(j.owner) A
   coalesce(s.runs, 0) AS runs, coalesce(s.failures, 0) AS failures, coalesce(s.crashes, 0) AS crashes,
   coalesce(s.consecutive_failures, 0) AS consecutive_failures,
   coalesce(tsext.job_activity(j.id, j.id <> 1 AND j.scheduled AND coalesce(s.next_start <= pg_catalog.now(), false)),
-    CASE WHEN j.scheduled THEN 'scheduled' ELSE 'paused' END) AS status
+    CASE WHEN j.scheduled AND (j.id <> 1 OR pg_catalog.current_setting('tsext.compact_background', true) IS DISTINCT FROM 'off')
+      THEN 'scheduled' ELSE 'paused' END) AS status
 FROM tsext.job j LEFT JOIN tsext.job_state s ON s.job = j.id
 WHERE pg_catalog.pg_has_role(j.owner, 'MEMBER') OR pg_catalog.pg_has_role('pg_read_all_stats', 'MEMBER');
 COMMENT ON VIEW tsext.jobs IS 'jobs of the roles one is a member of, for pg_read_all_stats of all roles';

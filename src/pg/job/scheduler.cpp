@@ -380,11 +380,13 @@ bool StartWorker(Scheduler *scheduler, const Entry &entry) {
   worker.bgw_main_arg = Int32GetDatum(index);
   memcpy(worker.bgw_extra, &slot->generation, sizeof slot->generation);
   worker.bgw_notify_pid = MyProcPid;
+  BackgroundWorkerHandle *&handle = scheduler->handles[index];
+  if (handle != nullptr) pfree(handle);  // of a worker that has left by itself
   MemoryContext caller = MemoryContextSwitchTo(scheduler->entries_memory);
-  const bool started = RegisterDynamicBackgroundWorker(&worker, &scheduler->handles[index]);
+  const bool started = RegisterDynamicBackgroundWorker(&worker, &handle);
   MemoryContextSwitchTo(caller);
   if (!started) {
-    scheduler->handles[index] = nullptr;
+    handle = nullptr;
     FreeSlot(scheduler, slot);
   }
   return started;
