@@ -100,8 +100,19 @@ void TellAggregates(const DropTarget &target, const Contents &contents, Snapshot
   }
 }
 
-void DeleteHotRows(Relation relation, ChunkMap *map, int64_t from, int64_t until,
+[[noreturn]] void RowIsTaken(Relation relation) {
+  ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                  errmsg("could not drop rows of table \"%s\" due to a concurrent change",
+                         RelationGetRelationName(relation)),
+                  errdetail("Another transaction has locked, updated or deleted one of them, and "
+                            "continuous aggregates keep what the rows were."),
+                  errhint("The statement might succeed if retried.")));
+}
+
+void DeleteHotRows(const DropTarget &target, ChunkMap *map, int64_t from, int64_t until,
                    Snapshot snapshot) {
+  Relation relation = target.relation;
+  const bool is_told = target.aggregate != nullptr || IsFollowed(relation);
   const CommandId cid = GetCurrentCommandId(true);
   HotScan scan = HotScanBegin(relation, snapshot);
   int64_t seen = 0;
@@ -112,9 +123,11 @@ void DeleteHotRows(Relation relation, ChunkMap *map, int64_t from, int64_t until
     const ChunkRange range = FindChunk(map, time);
     if (!IsInside(range.start, range.end, from, until)) continue;
     TM_FailureData failure;
-    // What another transaction is changing stays for the next call.
-    (void)heap_delete(relation, &slot->tts_tid, cid, InvalidSnapshot, /*wait=*/false, &failure,
-                      /*changingPart=*/false);
+    const TM_Result result = heap_delete(relation, &slot->tts_tid, cid, InvalidSnapshot,
+                                         /*wait=*/false, &failure, /*changingPart=*/false);
+    // What another transaction is changing stays for the next call. But a bucket that has the row,
+    // and that nobody computes again, would be wrong for ever.
+    if (result != TM_Ok && is_told) RowIsTaken(relation);
   }
   HotScanEnd(&scan);
 }
@@ -209,7 +222,7 @@ void DropChunks(const DropTarget &target, int64_t from, int64_t until,
       ReleaseHolds(store, contents.chunks[i].start, contents.chunks[i].end);
   }
   StopPoint("drop_after_segments");
-  if (contents.has_hot) DeleteHotRows(relation, &contents.map, from, until, snapshot);
+  if (contents.has_hot) DeleteHotRows(target, &contents.map, from, until, snapshot);
 
   UnregisterSnapshot(snapshot);
   MemoryContextSwitchTo(caller);

@@ -30,10 +30,11 @@ ChunkRange *ListChunks(Relation relation, int64_t from, int64_t until, Snapshot 
                        int *count);
 
 /// Deletes whole chunks inside [from, until) in the current transaction: their segments and their
-/// hot rows, as one snapshot taken here sees them. Nobody is waited for: what a running transaction
-/// holds or has changed stays, as do rows that came later. Continuous aggregates above the table
-/// are brought up to date first and keep their buckets; of a continuous aggregate itself the
-/// buckets are gone for good. Calls `dropped` once a chunk. Advances the command counter.
+/// hot rows, as one snapshot taken here sees them. Rows that came later stay. Nobody is waited for:
+/// what another transaction holds or has changed stays, too, or raises 40001 when continuous
+/// aggregates are above the table. They are brought up to date first and keep their buckets; of a
+/// continuous aggregate itself the buckets are gone for good. Calls `dropped` once a chunk.
+/// Advances the command counter.
 void DropChunks(const DropTarget &target, int64_t from, int64_t until,
                 void (*dropped)(int64_t start, int64_t end, void *state), void *state);
 
