@@ -95,6 +95,24 @@ is($node->safe_psql('postgres', "SELECT runs, failures, consecutive_failures FRO
 is($node->safe_psql('postgres', "SELECT count(*) FILTER (WHERE gap >= interval '1 s'), count(*) FILTER (WHERE gap >= interval '2 s') FROM (SELECT started - lag(finished) OVER (ORDER BY run_id) AS gap FROM tsext.job_runs WHERE job_id = $fails) g"), '2|1', 'with growing pauses');
 is($node->safe_psql('postgres', "SELECT DISTINCT outcome, sqlstate, message FROM tsext.job_runs WHERE job_id = $fails"), 'failed|TS002|it failed', 'each is recorded');
 
+# A next start that is set just after a run, before the scheduler has heard of its end, counts.
+my $keeper = $node->background_psql('postgres');
+$keeper->query_safe('SELECT pg_advisory_lock(77)');
+$node->safe_psql('postgres', q{ALTER SYSTEM SET tsext.stop_point = 'job_after_record:wait:77'});
+$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+my $moved = add_job('take_note', '1 hour');
+wait_for(ended($moved), 'a run is recorded');
+$node->safe_psql('postgres', "SELECT alter_job($moved, next_start => now())");
+sleep 2;    # the scheduler has read it
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET tsext.stop_point');
+$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+my $released = time;
+$keeper->query_safe('SELECT pg_advisory_unlock(77)');
+$keeper->quit;
+wait_for("SELECT count(*) = 2 FROM note WHERE job = $moved", 'it runs again');
+cmp_ok(time - $released, '<', 20, 'at once');
+delete_job($moved);
+
 # A procedure that goes, an owner who may not log in.
 $node->safe_psql('postgres', 'CREATE PROCEDURE goes(job_id int, config jsonb) LANGUAGE sql AS $$ SELECT $$');
 my $gone = add_job('goes', '1 hour', q{initial_start => now() + interval '1 s'});

@@ -58,6 +58,7 @@ struct Entry {
   bool is_running;  // a slot has it
   bool is_listed;
   bool is_passed_over;  // in this look for due jobs
+  bool is_outdated;  // jobs were read while it ran: its state may have been changed since it ended
 };
 
 struct Scheduler {
@@ -143,6 +144,7 @@ void LoadEntries(void *argument) {
     entry->max_runtime_us = IntervalMicroseconds(job->max_runtime);
     entry->scheduled = job->scheduled;
     entry->is_listed = true;
+    entry->is_outdated = entry->is_running;
     if (!entry->is_running) entry->next_start = NextStartOf(*job, *entry, now);
   }
   int kept = 0;
@@ -265,6 +267,10 @@ void CollectSlot(Scheduler *scheduler, JobSlot *slot) {
     if (entry != nullptr) {
       entry->is_running = false;
       if (copy.next_start != 0) entry->next_start = copy.next_start;
+      if (entry->is_outdated) {
+        scheduler->loaded_us = 0;
+        SetLatch(MyLatch);
+      }
     }
   } else if (copy.state == SlotState::kGone && copy.job != 0) {
     Death death{copy, false, 0};
