@@ -13,6 +13,9 @@
 #     clients       collectd and InfluxDB's clients write to the listeners, drivers read it back
 #     doc           the SQL of README.md and doc/*.md runs
 #
+# By hand: test/by_hand/disk_full.sh (a full disk), hostile_clients.py (the listeners), kill_jobs.py (SIGKILL at every stop point of jobs);
+# test/suites (PostgreSQL's own tests).
+#
 # Everything it makes lies under build/ (or, when the server's account cannot reach that, in a staged directory that is
 # removed at the end). No server is left running, whatever happens.
 set -uo pipefail
