@@ -8,6 +8,7 @@
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/set_options.hpp"
 #include "pg/job/job.hpp"
+#include "pg/job/job_run.hpp"
 #include "pg/job/job_table.hpp"
 #include "pg/job/policy.hpp"
 #include "pg/job/policy_offset.hpp"
@@ -214,6 +215,7 @@ void RunRetention(const Run &run) {
   ReportJobRows(0);
   if (plan.is_empty) return;
   RefreshAbove(plan);
+  (void)TakeReportedRows();  // of the refreshes: what counts here is chunks
   StopPoint("retention_after_refresh");
   int64_t chunks = 0;
   InTransaction([&] {
