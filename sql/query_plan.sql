@@ -13,6 +13,7 @@ SET search_path = query_plan, public;
 CREATE TABLE heap (time timestamptz NOT NULL, id int, host text, v float8) USING heap;
 INSERT INTO heap SELECT '2024-01-01'::timestamptz + g * interval '10 s', g % 500, 'host_' || g % 20, g FROM generate_series(1, 20000) g;
 CREATE TABLE cpu (LIKE heap) USING tsext WITH (tsext.chunk_interval = '1 day', tsext.segment_by = 'host');
+ALTER TABLE cpu SET (autovacuum_enabled = off);     -- it would analyze in the middle
 INSERT INTO cpu SELECT * FROM heap;
 CREATE INDEX heap_id ON heap (id);
 CREATE INDEX cpu_id ON cpu (id);
