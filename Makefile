@@ -25,7 +25,7 @@ OBJS := $(SRCS:src/%.cpp=build/%.o)
 FIRST_PARTS := src/pg/header.sql src/pg/catalog/catalog.sql src/pg/table/handler.sql
 INSTALL_PARTS := $(FIRST_PARTS) $(filter-out $(FIRST_PARTS), $(sort $(wildcard src/pg/catalog/*.sql)) \
                    $(sort $(wildcard src/pg/table/*.sql src/pg/exec/*.sql src/pg/function/*.sql src/pg/job/*.sql src/pg/cagg/*.sql src/pg/ingest/*.sql)) \
-                   $(sort $(wildcard src/pg/alert/*.sql)))
+                   $(sort $(wildcard src/pg/alert/*.sql))) src/pg/footer.sql
 DATA       := $(wildcard sql/upgrade/$(EXTENSION)--*--*.sql)
 DATA_built := build/$(EXTENSION)--$(VERSION).sql
 

@@ -56,18 +56,6 @@ COMMENT ON TABLE tsext.alert_event IS 'changes of state of the last 30 days (int
 REVOKE ALL ON tsext.alert, tsext.alert_status, tsext.alert_instance, tsext.alert_event FROM PUBLIC;
 GRANT SELECT ON tsext.alert TO PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('tsext.alert', '');
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.alert
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.alert ENABLE REPLICA TRIGGER ignore_replicated_row;
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.alert_status
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.alert_status ENABLE REPLICA TRIGGER ignore_replicated_row;
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.alert_instance
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.alert_instance ENABLE REPLICA TRIGGER ignore_replicated_row;
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.alert_event
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.alert_event ENABLE REPLICA TRIGGER ignore_replicated_row;
 
 CREATE OR REPLACE FUNCTION tsext.create_alert(
   name text, query text, condition text, for_duration interval DEFAULT '0', every interval DEFAULT '1 min',

@@ -1,6 +1,7 @@
 // Statements about continuous aggregates, on their way to PostgreSQL.
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/utility.hpp"
 #include "pg/cagg/alter.hpp"
 #include "pg/cagg/cagg.hpp"
 #include "pg/cagg/define.hpp"
@@ -12,37 +13,10 @@ extern "C" {
 #include "commands/defrem.h"
 #include "commands/event_trigger.h"
 #include "nodes/parsenodes.h"
-#include "tcop/utility.h"
 }
 
 namespace tsext::pg {
 namespace {
-
-ProcessUtility_hook_type next_process_utility = nullptr;
-
-/// One call of ProcessUtility, to be passed on.
-struct Utility {
-  PlannedStmt *statement;
-  const char *query;
-  bool read_only_tree;
-  ProcessUtilityContext context;
-  ParamListInfo parameters;
-  QueryEnvironment *environment;
-  DestReceiver *destination;
-  QueryCompletion *completion;
-
-  void Run() const {
-    (next_process_utility != nullptr ? next_process_utility : standard_ProcessUtility)(
-        statement, query, read_only_tree, context, parameters, environment, destination,
-        completion);
-  }
-  /// Puts a copy in its place whose statement may be edited: the plan may be a cached one.
-  Node *Edit() {
-    statement = static_cast<PlannedStmt *>(copyObjectImpl(statement));
-    read_only_tree = false;
-    return statement->utilityStmt;
-  }
-};
 
 // ------------------------------------------------------------------------------------ CREATE
 
@@ -164,7 +138,7 @@ void RunDrop(Utility utility) {
 
 /// Whether the statement was about an aggregate.
 bool RunAlter(Utility utility) {
-  const ContinuousAggregate *aggregate = AggregateOfStatement(utility.statement->utilityStmt);
+  const ContinuousAggregate *aggregate = AggregateOfStatement(utility.Parsed());
   if (aggregate == nullptr) return false;
   const ViewBefore before = LookAtView(*aggregate);
   Node *statement = utility.Edit();
@@ -174,7 +148,7 @@ bool RunAlter(Utility utility) {
 }
 
 void RunStatement(Utility utility) {
-  Node *statement = utility.statement->utilityStmt;
+  Node *statement = utility.Parsed();
   const DropBehavior behavior = BehaviorOf(statement);
   if (IsA(statement, CreateTableAsStmt)) {
     if (RunCreate(&utility)) return;
@@ -191,16 +165,6 @@ void RunStatement(Utility utility) {
     utility.Run();
   }
   if (HasDrops()) FinishDrops(behavior);
-}
-
-void ProcessUtilityHook(PlannedStmt *statement, const char *query, bool read_only_tree,
-                        ProcessUtilityContext context, ParamListInfo parameters,
-                        QueryEnvironment *environment, DestReceiver *destination,
-                        QueryCompletion *completion) {
-  Enter([&] {
-    RunStatement({statement, query, read_only_tree, context, parameters, environment, destination,
-                  completion});
-  });
 }
 
 }  // namespace
@@ -221,8 +185,7 @@ bool IsAggregateOption(const DefElem *option) {
 }
 
 void InitAggregateStatements() {
-  next_process_utility = ProcessUtility_hook;
-  ProcessUtility_hook = ProcessUtilityHook;
+  HookUtility<RunStatement>();
   InitAggregateDrops();
 }
 

@@ -62,18 +62,6 @@ SELECT pg_catalog.pg_extension_config_dump('tsext.cagg_gone', '');
 -- Readable as pg_dump needs it for whoever dumps the database; there is nothing of people's rows in them but rounded times.
 REVOKE ALL ON tsext.cagg, tsext.cagg_threshold, tsext.cagg_log, tsext.cagg_gone FROM PUBLIC;
 GRANT SELECT ON tsext.cagg, tsext.cagg_threshold, tsext.cagg_log, tsext.cagg_gone TO PUBLIC;
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.cagg
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.cagg ENABLE REPLICA TRIGGER ignore_replicated_row;
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.cagg_threshold
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.cagg_threshold ENABLE REPLICA TRIGGER ignore_replicated_row;
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.cagg_log
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.cagg_log ENABLE REPLICA TRIGGER ignore_replicated_row;
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.cagg_gone
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.cagg_gone ENABLE REPLICA TRIGGER ignore_replicated_row;
 
 -- Sessions that write keep definitions and thresholds in mind: rows that come by COPY (a dump is restored) tell them, too.
 CREATE FUNCTION tsext.aggregates_changed() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'tsext_aggregates_changed';

@@ -52,17 +52,9 @@ COMMENT ON TABLE tsext.store_total IS 'running totals of a store, summed over it
 CREATE SEQUENCE tsext.seg_id AS int4 MINVALUE 1 MAXVALUE 2147483632 CYCLE;
 CREATE SEQUENCE tsext.part_id AS int8;
 
--- A publisher's object ids must never land in a subscriber's directory (FOR ALL TABLES publishes extension tables too).
+-- A publisher's object ids must never land in a subscriber's directory (FOR ALL TABLES publishes extension tables too):
+-- footer.sql puts it before every table.
 CREATE FUNCTION tsext.ignore_replicated_row() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'tsext_ignore_replicated_row';
 COMMENT ON FUNCTION tsext.ignore_replicated_row() IS 'keeps a publisher''s directory rows out of a subscriber (internal)';
 REVOKE ALL ON FUNCTION tsext.ignore_replicated_row() FROM PUBLIC;
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.segment
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.segment ENABLE REPLICA TRIGGER ignore_replicated_row;
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.tombstone
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.tombstone ENABLE REPLICA TRIGGER ignore_replicated_row;
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.store_total
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.store_total ENABLE REPLICA TRIGGER ignore_replicated_row;
 REVOKE ALL ON ALL TABLES IN SCHEMA tsext FROM PUBLIC;

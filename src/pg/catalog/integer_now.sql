@@ -10,9 +10,6 @@ SELECT pg_catalog.pg_extension_config_dump('tsext.integer_now',
   'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class) AND function IN (SELECT oid FROM pg_catalog.pg_proc)');
 REVOKE ALL ON tsext.integer_now FROM PUBLIC;
 GRANT SELECT ON tsext.integer_now TO PUBLIC;  -- whoever dumps the database
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.integer_now
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.integer_now ENABLE REPLICA TRIGGER ignore_replicated_row;
 
 CREATE OR REPLACE FUNCTION set_integer_now_func(
   hypertable regclass, integer_now_func regproc, replace_if_exists boolean DEFAULT false)

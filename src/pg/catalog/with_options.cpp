@@ -1,6 +1,7 @@
 #include "pg/catalog/with_options.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/utility.hpp"
 #include "pg/catalog/set_options.hpp"
 
 extern "C" {
@@ -11,7 +12,6 @@ extern "C" {
 #include "commands/defrem.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
-#include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/varlena.h"
 }
@@ -20,8 +20,6 @@ namespace tsext::pg {
 namespace {
 
 constexpr char kNamespace[] = "tsext";
-
-ProcessUtility_hook_type next_process_utility = nullptr;
 
 /// The options of the innermost CREATE statement that has any.
 struct PendingOptions {
@@ -122,24 +120,6 @@ void AddDefinitions(const List *definitions, Change how, OptionChanges *changes)
   }
 }
 
-/// One call of ProcessUtility, to be passed on.
-struct Utility {
-  PlannedStmt *statement;
-  const char *query;
-  bool read_only_tree;
-  ProcessUtilityContext context;
-  ParamListInfo parameters;
-  QueryEnvironment *environment;
-  DestReceiver *destination;
-  QueryCompletion *completion;
-
-  void Run() const {
-    (next_process_utility != nullptr ? next_process_utility : standard_ProcessUtility)(
-        statement, query, read_only_tree, context, parameters, environment, destination,
-        completion);
-  }
-};
-
 /// The list of a CREATE statement that our options may stand in, with the relation it makes.
 List **CreateOptions(Node *statement, RangeVar **relation) {
   if (IsA(statement, CreateStmt)) {
@@ -153,11 +133,6 @@ List **CreateOptions(Node *statement, RangeVar **relation) {
     return &create->into->options;
   }
   return nullptr;
-}
-
-/// A copy whose utility statement may be edited: the plan may be a cached one.
-PlannedStmt *EditableCopy(PlannedStmt *statement) {
-  return static_cast<PlannedStmt *>(copyObjectImpl(statement));
 }
 
 /// Checks the options of a relation that the statement has made and pins its time column.
@@ -178,10 +153,8 @@ void FinishCreate(Oid relation_id) {
 }
 
 void RunCreate(Utility utility) {
-  utility.statement = EditableCopy(utility.statement);
-  utility.read_only_tree = false;
   RangeVar *relation = nullptr;
-  List **definitions = CreateOptions(utility.statement->utilityStmt, &relation);
+  List **definitions = CreateOptions(utility.Edit(), &relation);
   if (definitions == nullptr || relation == nullptr) elog(ERROR, "statement creates no relation");
   OptionChanges changes;
   AddDefinitions(TakeOurs(definitions), Change::kSet, &changes);
@@ -240,9 +213,7 @@ bool SetsAccessMethod(const AlterTableStmt *alter) {
 }
 
 void RunAlter(Utility utility) {
-  utility.statement = EditableCopy(utility.statement);
-  utility.read_only_tree = false;
-  auto *alter = reinterpret_cast<AlterTableStmt *>(utility.statement->utilityStmt);
+  auto *alter = reinterpret_cast<AlterTableStmt *>(utility.Edit());
   OptionChanges changes;
   TakeChanges(alter, &changes);
   // A rewrite into segments must find the options already: they go first, under its lock.
@@ -265,30 +236,22 @@ void RunAlter(Utility utility) {
   table_close(relation, NoLock);
 }
 
-void ProcessUtilityHook(PlannedStmt *statement, const char *query, bool read_only_tree,
-                        ProcessUtilityContext context, ParamListInfo parameters,
-                        QueryEnvironment *environment, DestReceiver *destination,
-                        QueryCompletion *completion) {
-  Enter([&] {
-    const Utility utility{statement,  query,       read_only_tree, context,
-                          parameters, environment, destination,    completion};
-    Node *node = statement->utilityStmt;
-    RangeVar *relation = nullptr;
-    List **definitions = CreateOptions(node, &relation);
-    if (definitions != nullptr && HasOurs(*definitions))
-      RunCreate(utility);
-    else if (IsA(node, AlterTableStmt) && HasOurs(reinterpret_cast<AlterTableStmt *>(node)))
-      RunAlter(utility);
-    else
-      utility.Run();
-  });
+void RunStatement(Utility utility) {
+  Node *node = utility.Parsed();
+  RangeVar *relation = nullptr;
+  List **definitions = CreateOptions(node, &relation);
+  if (definitions != nullptr && HasOurs(*definitions))
+    RunCreate(utility);
+  else if (IsA(node, AlterTableStmt) && HasOurs(reinterpret_cast<AlterTableStmt *>(node)))
+    RunAlter(utility);
+  else
+    utility.Run();
 }
 
 }  // namespace
 
 void InitWithOptions() {
-  next_process_utility = ProcessUtility_hook;
-  ProcessUtility_hook = ProcessUtilityHook;
+  HookUtility<RunStatement>();
 }
 
 bool HasPendingOptions() {

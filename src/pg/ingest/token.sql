@@ -12,9 +12,6 @@ CREATE TABLE tsext.token (
 ) USING heap;
 CREATE UNIQUE INDEX token_hash ON tsext.token (hash);
 COMMENT ON TABLE tsext.token IS 'tokens of the HTTP listener; see tsext.create_token()';
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.token
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.token ENABLE REPLICA TRIGGER ignore_replicated_row;
 REVOKE ALL ON tsext.token FROM PUBLIC;
 GRANT SELECT ON tsext.token TO PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('tsext.token', '');

@@ -10,9 +10,6 @@ CREATE TABLE tsext.downsample_range (
   CONSTRAINT downsample_range_pkey PRIMARY KEY (store, bucket_months, bucket_width, start)
 ) USING heap;
 COMMENT ON TABLE tsext.downsample_range IS 'time ranges that were downsampled (internal)';
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.downsample_range
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.downsample_range ENABLE REPLICA TRIGGER ignore_replicated_row;
 REVOKE ALL ON tsext.downsample_range FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION tsext.downsample(

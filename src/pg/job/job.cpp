@@ -1,6 +1,7 @@
 #include "pg/job/job.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/utility.hpp"
 #include "pg/catalog/cagg.hpp"
 #include "pg/catalog/segment.hpp"
 #include "pg/job/job_table.hpp"
@@ -18,7 +19,6 @@ extern "C" {
 #include "commands/trigger.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
-#include "tcop/utility.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -34,7 +34,6 @@ namespace {
 constexpr int kDefaultRetryMinutes = 5;
 
 object_access_hook_type previous_object_access = nullptr;
-ProcessUtility_hook_type previous_utility = nullptr;
 
 /// What a procedure must look like. Raises unless it does and the current user may execute it.
 void CheckProcedure(Oid procedure, const char *role_of_it, int argument_count, const Oid *arguments,
@@ -199,14 +198,10 @@ void JobsFollowOwner(Node *statement) {
 
 /// DROP OWNED and REASSIGN OWNED know nothing of jobs. Comes before the command checks what the
 /// caller may do: when that fails, this is rolled back too.
-void OwnedUtility(PlannedStmt *statement, const char *query, bool read_only_tree,
-                  ProcessUtilityContext context, ParamListInfo parameters,
-                  QueryEnvironment *environment, DestReceiver *destination,
-                  QueryCompletion *completion) {
-  if (IsA(statement->utilityStmt, DropOwnedStmt) || IsA(statement->utilityStmt, ReassignOwnedStmt))
-    Enter([&] { JobsFollowOwner(statement->utilityStmt); });
-  (previous_utility != nullptr ? previous_utility : standard_ProcessUtility)(
-      statement, query, read_only_tree, context, parameters, environment, destination, completion);
+void RunOwned(Utility utility) {
+  if (IsA(utility.Parsed(), DropOwnedStmt) || IsA(utility.Parsed(), ReassignOwnedStmt))
+    JobsFollowOwner(utility.Parsed());
+  utility.Run();
 }
 
 }  // namespace
@@ -287,8 +282,7 @@ int CheckNewPolicy(const NewJob &job, bool if_not_exists) {
 void InitJobs() {
   previous_object_access = object_access_hook;
   object_access_hook = ObjectAccessed;
-  previous_utility = ProcessUtility_hook;
-  ProcessUtility_hook = OwnedUtility;
+  HookUtility<RunOwned>();
   SetRowsRefreshedFunction(ReportJobRows);
 }
 

@@ -63,15 +63,6 @@ SELECT pg_catalog.pg_extension_config_dump('tsext.job', 'WHERE id >= 1000');
 SELECT pg_catalog.pg_extension_config_dump('tsext.job_id', '');
 REVOKE ALL ON tsext.job, tsext.job_state, tsext.job_run FROM PUBLIC;
 GRANT SELECT ON tsext.job, tsext.job_id TO PUBLIC;
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.job
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.job ENABLE REPLICA TRIGGER ignore_replicated_row;
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.job_state
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.job_state ENABLE REPLICA TRIGGER ignore_replicated_row;
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.job_run
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.job_run ENABLE REPLICA TRIGGER ignore_replicated_row;
 
 -- Jobs that come by COPY, as a restore brings them, must hold their owner's role too.
 CREATE FUNCTION tsext.job_row_written() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'tsext_job_row_written';

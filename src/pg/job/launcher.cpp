@@ -3,6 +3,7 @@
 #include "pg/base/boundary.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/transaction.hpp"
+#include "pg/base/utility.hpp"
 #include "pg/job/worker_slots.hpp"
 
 extern "C" {
@@ -23,7 +24,6 @@ extern "C" {
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "tcop/tcopprot.h"
-#include "tcop/utility.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -40,7 +40,6 @@ constexpr int kPauseMs = 5 * 1000;
 // A scheduler that has died is started again after so long.
 constexpr int kRestartIntervalMs = 5 * 1000;
 
-ProcessUtility_hook_type previous_utility = nullptr;
 bool wake_launcher_at_commit = false;
 bool wake_scheduler_at_commit = false;
 
@@ -108,13 +107,9 @@ void StopWorkersFor(Node *statement) {
     StopWorkersOf(database);
 }
 
-void StopWorkersBeforeUtility(PlannedStmt *statement, const char *query, bool read_only_tree,
-                              ProcessUtilityContext context, ParamListInfo parameters,
-                              QueryEnvironment *environment, DestReceiver *destination,
-                              QueryCompletion *completion) {
-  Enter([&] { StopWorkersFor(statement->utilityStmt); });
-  (previous_utility != nullptr ? previous_utility : standard_ProcessUtility)(
-      statement, query, read_only_tree, context, parameters, environment, destination, completion);
+void StopWorkersBefore(Utility utility) {
+  StopWorkersFor(utility.Parsed());
+  utility.Run();
 }
 
 void WakeLauncher() {
@@ -297,8 +292,7 @@ void WakeLauncherAtCommit() {
 void InitLauncher() {
   if (!process_shared_preload_libraries_in_progress) return;
   InitWorkerSlots();
-  previous_utility = ProcessUtility_hook;
-  ProcessUtility_hook = StopWorkersBeforeUtility;
+  HookUtility<StopWorkersBefore>();
   RegisterXactCallback(AfterTransaction, nullptr);
 
   BackgroundWorker worker{};

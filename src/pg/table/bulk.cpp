@@ -5,6 +5,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/base/settings.hpp"
+#include "pg/base/utility.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/table/bulk_copy.hpp"
 #include "pg/table/bulk_insert.hpp"
@@ -22,14 +23,11 @@ extern "C" {
 #include "parser/parse_node.h"
 #include "storage/lmgr.h"
 #include "tcop/cmdtag.h"
-#include "tcop/utility.h"
 #include "utils/acl.h"
 }
 
 namespace tsext::pg {
 namespace {
-
-ProcessUtility_hook_type next_process_utility = nullptr;
 
 // ---------------------------------------------------------------------------------------------
 // Rewrites. A utility statement that fills a new relation calls the insert callbacks of the access
@@ -181,55 +179,30 @@ bool FillsNewRelation(const Node *statement) {
 
 // ---------------------------------------------------------------------------------------------
 
-/// One call of ProcessUtility, to be passed on.
-struct UtilityCall {
-  PlannedStmt *statement;
-  const char *query;
-  bool read_only_tree;
-  ProcessUtilityContext context;
-  ParamListInfo parameters;
-  QueryEnvironment *environment;
-  DestReceiver *receiver;
-  QueryCompletion *completion;
-
-  void PassOn() const {
-    (next_process_utility != nullptr ? next_process_utility : standard_ProcessUtility)(
-        statement, query, read_only_tree, context, parameters, environment, receiver, completion);
-  }
-};
-
 /// Runs COPY when it can be run here.
-bool RunCopyStatement(const UtilityCall &call) {
+bool RunCopyStatement(const Utility &utility) {
   ParseState *parse_state = make_parsestate(nullptr);
-  parse_state->p_sourcetext = call.query;
-  parse_state->p_queryEnv = call.environment;
+  parse_state->p_sourcetext = utility.query;
+  parse_state->p_queryEnv = utility.environment;
   // A copy: the statement may belong to a cached plan, and its WHERE clause is transformed.
-  const auto *statement =
-      static_cast<const CopyStmt *>(copyObjectImpl(call.statement->utilityStmt));
+  const auto *statement = static_cast<const CopyStmt *>(copyObjectImpl(utility.Parsed()));
   uint64_t processed = 0;
   const bool done = CopyIntoSegments(parse_state, statement, &processed);
   free_parsestate(parse_state);
-  if (done && call.completion != nullptr)
-    SetQueryCompletion(call.completion, CMDTAG_COPY, processed);
+  if (done && utility.completion != nullptr)
+    SetQueryCompletion(utility.completion, CMDTAG_COPY, processed);
   return done;
 }
 
-void ProcessUtilityHook(PlannedStmt *statement, const char *query, bool read_only_tree,
-                        ProcessUtilityContext context, ParamListInfo parameters,
-                        QueryEnvironment *environment, DestReceiver *receiver,
-                        QueryCompletion *completion) {
-  const UtilityCall call = {statement,  query,       read_only_tree, context,
-                            parameters, environment, receiver,       completion};
-  Enter([&call] {
-    const Node *node = call.statement->utilityStmt;
-    if (IsA(node, CopyStmt) && reinterpret_cast<const CopyStmt *>(node)->is_from && enable_bulk &&
-        RunCopyStatement(call))
-      return;
-    if (IsA(node, AlterTableStmt)) PrepareKey(reinterpret_cast<const AlterTableStmt *>(node));
-    if (!enable_bulk || !FillsNewRelation(node)) return call.PassOn();
-    const RewriteScope scope;
-    Guard([&call] { call.PassOn(); });
-  });
+void RunStatement(Utility utility) {
+  const Node *node = utility.Parsed();
+  if (IsA(node, CopyStmt) && reinterpret_cast<const CopyStmt *>(node)->is_from && enable_bulk &&
+      RunCopyStatement(utility))
+    return;
+  if (IsA(node, AlterTableStmt)) PrepareKey(reinterpret_cast<const AlterTableStmt *>(node));
+  if (!enable_bulk || !FillsNewRelation(node)) return utility.Run();
+  const RewriteScope scope;
+  Guard([&utility] { utility.Run(); });
 }
 
 /// Takes the row if it belongs to a rewrite whose rows become segments. False: it is for the hot
@@ -301,8 +274,7 @@ void SetBulkCallbacks(TableAmRoutine *routine) {
 }
 
 void InitBulk() {
-  next_process_utility = ProcessUtility_hook;
-  ProcessUtility_hook = ProcessUtilityHook;
+  HookUtility<RunStatement>();
   RegisterXactCallback(AtTransactionEnd, nullptr);
   RegisterSubXactCallback(AtSubtransactionEnd, nullptr);
   InitBulkInsert();

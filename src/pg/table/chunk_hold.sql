@@ -6,7 +6,4 @@ CREATE TABLE tsext.chunk_hold (
   CONSTRAINT chunk_hold_pkey PRIMARY KEY (store, chunk_start)
 ) USING heap;
 COMMENT ON TABLE tsext.chunk_hold IS 'chunks that decompress_chunk() keeps hot (internal)';
-CREATE TRIGGER ignore_replicated_row BEFORE INSERT OR UPDATE OR DELETE ON tsext.chunk_hold
-  FOR EACH ROW EXECUTE FUNCTION tsext.ignore_replicated_row();
-ALTER TABLE tsext.chunk_hold ENABLE REPLICA TRIGGER ignore_replicated_row;
 REVOKE ALL ON tsext.chunk_hold FROM PUBLIC;

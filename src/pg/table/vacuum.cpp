@@ -5,6 +5,7 @@
 #include "pg/table/vacuum.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/utility.hpp"
 #include "pg/table/delegation.hpp"
 
 extern "C" {
@@ -13,15 +14,12 @@ extern "C" {
 #include "catalog/pg_class.h"
 #include "commands/vacuum.h"
 #include "nodes/parsenodes.h"
-#include "tcop/utility.h"
 #include "utils/syscache.h"
 }
 
 namespace tsext::pg {
 
 namespace {
-
-ProcessUtility_hook_type previous_process_utility = nullptr;
 
 // A VACUUM (TRUNCATE …) is running.
 bool statement_asks = false;
@@ -33,16 +31,11 @@ bool NamesTruncate(List *options) {
   return false;
 }
 
-void ProcessVacuum(PlannedStmt *statement, const char *query, bool read_only_tree,
-                   ProcessUtilityContext context, ParamListInfo parameters,
-                   QueryEnvironment *environment, DestReceiver *destination,
-                   QueryCompletion *completion) {
-  const ProcessUtility_hook_type next =
-      previous_process_utility != nullptr ? previous_process_utility : standard_ProcessUtility;
-  const bool asks = IsA(statement->utilityStmt, VacuumStmt) &&
-                    NamesTruncate(castNode(VacuumStmt, statement->utilityStmt)->options);
+void RunVacuum(Utility utility) {
+  const bool asks = IsA(utility.Parsed(), VacuumStmt) &&
+                    NamesTruncate(castNode(VacuumStmt, utility.Parsed())->options);
   if (asks) statement_asks = true;  // an error resets it at its abort
-  next(statement, query, read_only_tree, context, parameters, environment, destination, completion);
+  utility.Run();
   if (asks) statement_asks = false;
 }
 
@@ -76,8 +69,7 @@ void SetVacuumCallbacks(TableAmRoutine *routine) {
 }
 
 void InitVacuum() {
-  previous_process_utility = ProcessUtility_hook;
-  ProcessUtility_hook = ProcessVacuum;
+  HookUtility<RunVacuum>();
   RegisterXactCallback(
       [](XactEvent event, void *) {
         if (event == XACT_EVENT_ABORT) statement_asks = false;
