@@ -11,10 +11,10 @@ for another session gives up after 50 ms. Without --seconds and --rounds it goes
 the one of PGHOST and PGPORT. A failed round leaves build/test/aggregates-SEED.sql, all it ran. Prints TAP lines; exits with 1
 when a round failed.
 """
-import argparse, os, pathlib, random, sys, time
+import random, sys, time
 
-from libpq import FINE, Connection
-from psql import ServerGone
+import rounds
+from libpq import FINE, Connection, fresh_database
 
 START = 1704067200          # 2024-01-01 UTC
 DAY, HOUR = 86400, 3600
@@ -24,7 +24,7 @@ REFUSED = ("0A000",)
 RACES = ("55P03", "40001", "40P01", "57014")
 
 
-class Difference(Exception):
+class Difference(RuntimeError):
     """A view is not what its query gives."""
 
 
@@ -375,6 +375,10 @@ class Round:
     def multirange(self):
         return {"timestamptz": "tstzmultirange", "timestamp": "tsmultirange", "date": "datemultirange", "bigint": "int8multirange", "int": "int4multirange"}[self.kind]
 
+    def told(self):
+        return (f"{self.kind}, {len(self.views)} views, {self.done} steps, {self.compared} comparisons, "
+                f"{self.races} races lost, {self.refused} refused")
+
     def close(self):
         for gid in self.prepared:
             self.sessions[0].run("ROLLBACK")
@@ -383,55 +387,19 @@ class Round:
             s.connection.close()
 
 
-def prepare(database):
-    admin = Connection("postgres")
-    admin.run("SET client_min_messages = error")
-    admin.get(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
-    admin.get(f"CREATE DATABASE {database}")
-    admin.close()
-    connection = Connection(database)
-    connection.get("CREATE EXTENSION tsext")
-    connection.close()
-
-
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=float)
-    parser.add_argument("--steps", type=int, default=120, help="of a round")
-    parser.add_argument("--database", default="aggregates")
-    parser.add_argument("--keep-going", action="store_true", help="go on after a failed round")
-    arguments = parser.parse_args()
-    started = time.monotonic()
-    logs = pathlib.Path("build/test")
-    logs.mkdir(parents=True, exist_ok=True)
-    prepare(arguments.database)
-    number = failures = steps = compared = 0
-    seed = arguments.seed
-    while (arguments.rounds is None or number < arguments.rounds) and (arguments.seconds is None or time.monotonic() - started < arguments.seconds):
-        path = logs / f"aggregates-{seed}.sql"
-        number += 1
-        with open(path, "w", encoding="utf-8") as log:
-            game = Round(seed, arguments.database, arguments.steps, log)
-            try:
-                game.play()
-                print(f"ok {number} - seed {seed}: {game.kind}, {len(game.views)} views, {game.done} steps, {game.compared} comparisons, "
-                      f"{game.races} races lost, {game.refused} refused", flush=True)
-                os.unlink(path)
-            except (Difference, ServerGone, RuntimeError) as problem:
-                failures += 1
-                print(f"not ok {number} - seed {seed}, all statements are in {path}\n{problem}", flush=True)
-                if isinstance(problem, ServerGone):
-                    game.prepared = []
-                    break
-                if not arguments.keep_going:
-                    break
-            finally:
-                steps, compared = steps + game.done, compared + game.compared
-                game.close()
-        seed += 1
-    print(f"1..{number}\n# {steps} steps, {compared} comparisons")
+    options = rounds.parser("aggregates")
+    options.add_argument("--steps", type=int, default=120, help="of a round")
+    options = options.parse_args()
+    fresh_database(options.database)
+    games = []
+
+    def start(seed, log):
+        games.append(Round(seed, options.database, options.steps, log))
+        return games[-1]
+
+    _, failures = rounds.play(options, "aggregates", start)
+    print(f"# {sum(game.done for game in games)} steps, {sum(game.compared for game in games)} comparisons")
     return 1 if failures else 0
 
 

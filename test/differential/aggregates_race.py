@@ -11,7 +11,7 @@ max_prepared_transactions of 4. Prints TAP lines; exits with 1 when a view diffe
 """
 import argparse, collections, random, sys, threading, time
 
-from libpq import FINE, Connection
+from libpq import FINE, Connection, fresh_database
 
 WRITERS, REFRESHERS = 4, 2
 VIEWS = {"minutes": "SELECT time_bucket('1 minute', time) AS b, h, count(*), sum(v) AS s FROM t GROUP BY 1, 2",
@@ -110,12 +110,9 @@ class Race:
             self.problems.append(repr(problem))
 
     def race(self):
-        admin = Connection("postgres")
-        for statement in ("SET client_min_messages = error", f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)", f"CREATE DATABASE {self.database}"):
-            admin.get(statement)
+        fresh_database(self.database)
         owner = Connection(self.database)
         owner.get("SET client_min_messages = error")
-        owner.get("CREATE EXTENSION tsext")
         owner.get("CREATE TABLE t (time timestamptz NOT NULL, h int, v int) USING tsext")
         for view, query in VIEWS.items():
             owner.get(f"CREATE MATERIALIZED VIEW {view} WITH (tsext.continuous) AS {query} WITH NO DATA")

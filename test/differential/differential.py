@@ -8,10 +8,10 @@ is the one of PGHOST and PGPORT. A statement that tsext refuses (0A000) is not r
 answer that differs from the heap's is a failure. A failed round leaves build/test/differential-SEED.sql, all it ran.
 Prints TAP lines; exits with 1 when a round failed.
 """
-import argparse, os, pathlib, random, sys, tempfile, time
+import pathlib, random, sys, tempfile, time
 
-import values
-from psql import ServerGone, Session, columns_of, differences, simd_levels
+import rounds, values
+from psql import Session, columns_of, differences, simd_levels
 
 REFUSED = "0A000"
 FINE = "00000"
@@ -19,7 +19,7 @@ START = 1704067200          # 2024-01-01 UTC
 DAY = 86400
 
 
-class Difference(Exception):
+class Difference(RuntimeError):
     """The tsext table answered otherwise than the heap."""
 
 
@@ -399,6 +399,9 @@ class Round:
                 raise Difference(f"at tsext.simd = {level}\n{found}")
         self.end_reader()
 
+    def told(self):
+        return f"{self.statements} statements, {self.refused} refused"
+
     def close(self):
         if self.reader:
             self.reader[0].close()
@@ -418,42 +421,10 @@ def prepare(database):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=float)
-    parser.add_argument("--database", default="differential")
-    parser.add_argument("--keep-going", action="store_true", help="go on after a failed round")
-    arguments = parser.parse_args()
-    started = time.monotonic()
-    logs = pathlib.Path("build/test")
-    logs.mkdir(parents=True, exist_ok=True)
-    prepare(arguments.database)
-    number = failures = 0
+    options = rounds.parser("differential").parse_args()
+    prepare(options.database)
     with tempfile.TemporaryDirectory() as folder:
-        seed = arguments.seed
-        while True:
-            if arguments.rounds is not None and number >= arguments.rounds:
-                break
-            if arguments.seconds is not None and time.monotonic() - started > arguments.seconds:
-                break
-            path = logs / f"differential-{seed}.sql"
-            number += 1
-            with open(path, "w", encoding="utf-8") as log:
-                game = Round(seed, arguments.database, pathlib.Path(folder), log)
-                try:
-                    game.play()
-                    game.close()
-                    print(f"ok {number} - seed {seed}: {game.statements} statements, {game.refused} refused", flush=True)
-                    os.unlink(path)
-                except (Difference, ServerGone, RuntimeError) as problem:
-                    failures += 1
-                    print(f"not ok {number} - seed {seed}, all statements are in {path}\n{problem}", flush=True)
-                    if isinstance(problem, ServerGone) or not arguments.keep_going:
-                        break
-                    game.close()
-            seed += 1
-    print(f"1..{number}")
+        _, failures = rounds.play(options, "differential", lambda seed, log: Round(seed, options.database, pathlib.Path(folder), log))
     return 1 if failures else 0
 
 

@@ -81,3 +81,14 @@ class Connection:
 
     def close(self):
         PQ.PQfinish(self.conn)
+
+
+def fresh_database(name):
+    """Makes a database that has the extension and nothing else."""
+    admin = Connection("postgres")
+    for statement in ("SET client_min_messages = error", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}"):
+        admin.get(statement)
+    admin.close()
+    connection = Connection(name)
+    connection.get("CREATE EXTENSION tsext")
+    connection.close()

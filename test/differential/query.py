@@ -9,7 +9,7 @@ build/test/query-SEED.sql. The server is the one of PGHOST and PGPORT. Prints TA
 """
 import argparse, collections, decimal, pathlib, random, re, sys, time
 
-from libpq import FINE, Connection
+from libpq import FINE, Connection, fresh_database
 from psql import ServerGone
 from query_data import Tables
 from query_text import Writer, plain, prepared
@@ -316,18 +316,6 @@ def play(runner, seed, count, errors, nodes, large):
     return done, failed, tables
 
 
-def prepare(database):
-    admin = Connection("postgres")
-    admin.get("SET client_min_messages = error")
-    admin.get(f"DROP DATABASE IF EXISTS {database}")
-    admin.get(f"CREATE DATABASE {database}")
-    admin.run("CREATE ROLE query_reader")           # may be there from another database
-    admin.close()
-    c = Connection(database)
-    c.get("CREATE EXTENSION tsext")
-    c.close()
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=1)
@@ -341,7 +329,10 @@ def main():
     arguments = parser.parse_args()
     logs = pathlib.Path("build/test")
     logs.mkdir(parents=True, exist_ok=True)
-    prepare(arguments.database)
+    fresh_database(arguments.database)
+    admin = Connection("postgres")
+    admin.run("CREATE ROLE query_reader")           # may be there from another database
+    admin.close()
     runner = Runner(arguments.database)
     started = time.monotonic()
     errors, nodes = collections.Counter(), collections.Counter() if arguments.nodes else None
