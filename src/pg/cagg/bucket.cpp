@@ -6,11 +6,11 @@
 #include "tsext/time_bucket.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/oid_table.hpp"
 #include "pg/catalog/options.hpp"
 
 extern "C" {
 #include "executor/spi.h"
-#include "utils/hsearch.h"
 }
 
 namespace tsext::pg {
@@ -35,13 +35,7 @@ int64_t Add(int64_t time, int64_t distance) {
 
 /// The plan of an aggregate's bucket_call; inside an SPI connection.
 SPIPlanPtr FindPlan(const ContinuousAggregate &aggregate) {
-  if (bucket_plans == nullptr) {
-    HASHCTL control{};
-    control.keysize = sizeof(Oid);
-    control.entrysize = sizeof(BucketPlan);
-    control.hcxt = TopMemoryContext;
-    bucket_plans = hash_create("tsext bucket plans", 16, &control, HASH_ELEM | HASH_BLOBS);
-  }
+  if (bucket_plans == nullptr) bucket_plans = NewOidTable<BucketPlan>("tsext bucket plans");
   bool found;
   auto *entry = static_cast<BucketPlan *>(
       hash_search(bucket_plans, &aggregate.materialization, HASH_ENTER, &found));

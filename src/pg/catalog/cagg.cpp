@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/oid_table.hpp"
 #include "pg/catalog/segment.hpp"
 
 extern "C" {
@@ -21,7 +22,6 @@ extern "C" {
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/fmgroids.h"
-#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -282,14 +282,7 @@ void ForgetBase(Datum, Oid relation) {
 }
 
 BaseEntry *FindBase(Oid base) {
-  if (bases == nullptr) {
-    HASHCTL control = {};
-    control.keysize = sizeof(Oid);
-    control.entrysize = sizeof(BaseEntry);
-    control.hcxt = TopMemoryContext;
-    bases = hash_create("tsext tables with continuous aggregates", 64, &control,
-                        HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-  }
+  if (bases == nullptr) bases = NewOidTable<BaseEntry>("tsext tables with continuous aggregates");
   bool found;
   auto *entry = static_cast<BaseEntry *>(hash_search(bases, &base, HASH_ENTER, &found));
   if (!found) {
@@ -361,14 +354,7 @@ void StartSharedMemory() {
 }
 
 ThresholdEntry *FindThreshold(Oid materialization) {
-  if (thresholds == nullptr) {
-    HASHCTL control = {};
-    control.keysize = sizeof(Oid);
-    control.entrysize = sizeof(ThresholdEntry);
-    control.hcxt = TopMemoryContext;
-    thresholds =
-        hash_create("tsext thresholds", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-  }
+  if (thresholds == nullptr) thresholds = NewOidTable<ThresholdEntry>("tsext thresholds");
   bool found;
   auto *entry =
       static_cast<ThresholdEntry *>(hash_search(thresholds, &materialization, HASH_ENTER, &found));

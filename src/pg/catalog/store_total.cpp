@@ -8,11 +8,11 @@
 // the directory.
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/oid_table.hpp"
 #include "pg/catalog/segment.hpp"
 
 extern "C" {
 #include "storage/sinval.h"
-#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 }
@@ -45,11 +45,7 @@ void Forget(Datum, Oid relation_id) {
 }
 
 void MakeCache() {
-  HASHCTL control = {};
-  control.keysize = sizeof(Oid);
-  control.entrysize = sizeof(Entry);
-  control.hcxt = CacheMemoryContext;
-  cache = hash_create("tsext store totals", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+  cache = NewOidTable<Entry>("tsext store totals");
   CacheRegisterRelcacheCallback(Forget, 0);
 }
 

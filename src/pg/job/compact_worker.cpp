@@ -6,6 +6,7 @@
 // hot for at most tsext.compact_age longer.
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/oid_table.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/transaction.hpp"
 #include "pg/catalog/options.hpp"
@@ -297,11 +298,7 @@ void WorkerLoop(JobSlot *slot) {
   Worker worker{};
   worker.memory =
       AllocSetContextCreate(TopMemoryContext, "tsext worker round", ALLOCSET_DEFAULT_SIZES);
-  HASHCTL control{};
-  control.keysize = sizeof(Oid);
-  control.entrysize = sizeof(TableState);
-  control.hcxt = TopMemoryContext;
-  worker.tables = hash_create("tsext tables", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+  worker.tables = NewOidTable<TableState>("tsext tables");
   JobWorkerLoop(slot, RunRound, &worker, LingerMs);
 }
 
