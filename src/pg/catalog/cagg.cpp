@@ -85,6 +85,7 @@ RowsRefreshedFunction rows_refreshed = nullptr;
 
 /// Calls `visit(table, tuple)` for the rows whose attribute is `value` until it returns false. For
 /// no row when the table is not there: a database without the extension, or the extension goes.
+/// index_name: nullptr when no index has the attribute.
 template <typename Visit>
 void ForEachRow(const char *table_name, const char *index_name, AttrNumber attribute, Oid value,
                 Snapshot snapshot, LOCKMODE lock, Visit &&visit) {
@@ -94,7 +95,7 @@ void ForEachRow(const char *table_name, const char *index_name, AttrNumber attri
   // A catalog snapshot is the only fresh one that may also be taken in a parallel operation.
   const bool is_fresh = snapshot == nullptr;
   if (is_fresh) snapshot = RegisterSnapshot(GetCatalogSnapshot(InvalidOid));
-  const Oid index_id = FindCatalogRelation(index_name);
+  const Oid index_id = index_name != nullptr ? FindCatalogRelation(index_name) : InvalidOid;
   ScanKeyData key;
   ScanKeyInit(&key, attribute, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(value));
   SysScanDesc scan = systable_beginscan(table, index_id, OidIsValid(index_id), snapshot, 1, &key);
@@ -135,6 +136,12 @@ struct Values {
     if (tid != nullptr) *tid = tuple->t_self;
     heap_freetuple(tuple);
     table_close(table, NoLock);
+  }
+  /// Puts them in a row's place.
+  void Update(Relation table, ItemPointer tid) {
+    HeapTuple tuple = heap_form_tuple(RelationGetDescr(table), values, nulls);
+    CatalogTupleUpdate(table, tid, tuple);
+    heap_freetuple(tuple);
   }
 };
 
@@ -402,7 +409,7 @@ ContinuousAggregate *AggregateOfMaterialization(Oid materialization) {
 }
 
 ContinuousAggregate *AggregateOfDirect(Oid direct) {
-  return FindAggregate("", kDirect, direct);
+  return FindAggregate(nullptr, kDirect, direct);
 }
 
 const ContinuousAggregate *CachedAggregatesOfBase(Oid base, int *count) {
@@ -453,9 +460,7 @@ void WriteThreshold(Oid materialization, int64_t threshold) {
   bool is_there = false;
   ForEachRow("cagg_threshold", "cagg_threshold_pkey", kThresholdMaterialization, materialization,
              SnapshotSelf, RowExclusiveLock, [&](Relation table, HeapTuple tuple) {
-               HeapTuple changed = heap_form_tuple(RelationGetDescr(table), row.values, row.nulls);
-               CatalogTupleUpdate(table, &tuple->t_self, changed);
-               heap_freetuple(changed);
+               row.Update(table, &tuple->t_self);
                is_there = true;
                return false;
              });
@@ -562,9 +567,7 @@ void AddLateRows(Oid materialization, int64_t start, int64_t rows) {
                Values<kGoneAttributes> row(table, tuple);
                if (row.Integer(kGoneStart) != start) return true;
                row.Set(kGoneLateRows, Int64GetDatum(row.Integer(kGoneLateRows) + rows));
-               HeapTuple changed = heap_form_tuple(RelationGetDescr(table), row.values, row.nulls);
-               CatalogTupleUpdate(table, &tuple->t_self, changed);
-               heap_freetuple(changed);
+               row.Update(table, &tuple->t_self);
                return false;
              });
   CommandCounterIncrement();
@@ -617,9 +620,7 @@ void UpdateAggregate(const ContinuousAggregate &aggregate) {
   Values<kAggregateAttributes> row = RowOfAggregate(aggregate);
   ForEachRow("cagg", "cagg_pkey", kMaterialization, aggregate.materialization, SnapshotSelf,
              RowExclusiveLock, [&](Relation table, HeapTuple tuple) {
-               HeapTuple changed = heap_form_tuple(RelationGetDescr(table), row.values, row.nulls);
-               CatalogTupleUpdate(table, &tuple->t_self, changed);
-               heap_freetuple(changed);
+               row.Update(table, &tuple->t_self);
                return false;
              });
   InvalidateBase(aggregate.base);

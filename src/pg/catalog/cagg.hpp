@@ -52,8 +52,9 @@ void RefuseOtherTime(Oid base);
 /// and when the aggregate is gone.
 int64_t ReadThreshold(Oid materialization, Snapshot snapshot);
 /// Sets the threshold, and refreshed_at, in this transaction, which then cannot be prepared. The
-/// caller holds ExclusiveLock on the view. Advances the command counter, as do all functions below
-/// that write, but for those of the log.
+/// caller holds ExclusiveLock on the view, or ShareUpdateExclusiveLock when the threshold stays
+/// where it is. Advances the command counter, as do all functions below that write, but for those
+/// of the log.
 void WriteThreshold(Oid materialization, int64_t threshold);
 /// The threshold for writers that hold RowShareLock on the view: from this session's cache when
 /// nobody has moved any since, which a counter in shared memory tells; else read anew.
