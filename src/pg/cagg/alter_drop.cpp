@@ -8,6 +8,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/cagg/alter.hpp"
+#include "pg/cagg/compute.hpp"
 
 extern "C" {
 #include "access/xact.h"
@@ -98,13 +99,10 @@ bool Names(const DropStmt *drop, Oid relation) {
 
 void RefuseParts(const DropStmt *drop, Oid relation, const ContinuousAggregate &aggregate) {
   if (relation == aggregate.view || Names(drop, aggregate.view)) return;
-  ereport(ERROR,
-          (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-           errmsg("cannot drop \"%s\": it is a part of continuous aggregate \"%s\"",
-                  get_rel_name(relation), get_rel_name(aggregate.view)),
-           errhint("DROP MATERIALIZED VIEW %s;",
-                   quote_qualified_identifier(get_namespace_name(get_rel_namespace(aggregate.view)),
-                                              get_rel_name(aggregate.view)))));
+  ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+                  errmsg("cannot drop \"%s\": it is a part of continuous aggregate \"%s\"",
+                         get_rel_name(relation), get_rel_name(aggregate.view)),
+                  errhint("DROP MATERIALIZED VIEW %s;", NameOf(aggregate.view))));
 }
 
 }  // namespace

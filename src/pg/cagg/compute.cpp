@@ -137,22 +137,6 @@ int TakeTogether(const AggregateState &state, const TimeRange *ranges, int count
   return used;
 }
 
-/// The multirange type of ranges of a time type; smallint has none, int's is taken.
-Oid MultirangeType(Oid time_type) {
-  switch (time_type) {
-    case TIMESTAMPTZOID:
-      return TSTZMULTIRANGEOID;
-    case TIMESTAMPOID:
-      return TSMULTIRANGEOID;
-    case DATEOID:
-      return DATEMULTIRANGEOID;
-    case INT8OID:
-      return INT8MULTIRANGEOID;
-    default:
-      return INT4MULTIRANGEOID;
-  }
-}
-
 /// One statement for all ranges: hot rows, of which nothing is known, are read once.
 int64_t InsertBuckets(const ContinuousAggregate &aggregate, Relation materialization,
                       const TimeRange *ranges, int count, Snapshot snapshot) {
@@ -179,8 +163,9 @@ int64_t InsertBuckets(const ContinuousAggregate &aggregate, Relation materializa
     values[1] = BoundDatum(ranges[0].until, aggregate.time_type);
   } else {
     Oid type = MultirangeType(aggregate.time_type);
-    const char *cast = aggregate.time_type == INT2OID ? "::pg_catalog.int4" : "";
-    plan = Prepare(psprintf("%s %s%s OPERATOR(pg_catalog.<@) $1", insert, bucket, cast), 1, &type);
+    plan = Prepare(psprintf("%s %s%s OPERATOR(pg_catalog.<@) $1", insert, bucket,
+                            RangeCast(aggregate.time_type)),
+                   1, &type);
     values[0] = MakeMultirange(type, ranges, count);
   }
   const int result = SPI_execute_snapshot(plan, values, nullptr, snapshot, InvalidSnapshot,
@@ -248,7 +233,7 @@ void LockOutWriters(const ContinuousAggregate &aggregate) {
   }
 }
 
-int64_t BucketOfNow(const ContinuousAggregate &aggregate, int64_t last) {
+int64_t BucketOfNow(const ContinuousAggregate &aggregate, int64_t fallback) {
   const TimestampTz now = GetCurrentTransactionStartTimestamp();
   switch (aggregate.time_type) {
     case TIMESTAMPTZOID:
@@ -263,7 +248,7 @@ int64_t BucketOfNow(const ContinuousAggregate &aggregate, int64_t last) {
     default:
       break;
   }
-  if (!OidIsValid(IntegerNowFunction(aggregate.base))) return last;
+  if (!OidIsValid(IntegerNowFunction(aggregate.base))) return fallback;
   Relation base = table_open(aggregate.base, AccessShareLock);
   const int64_t start = BucketStart(aggregate, IntegerNow(base));
   table_close(base, NoLock);

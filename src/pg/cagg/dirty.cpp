@@ -10,6 +10,7 @@
 #include "pg/catalog/options.hpp"
 
 extern "C" {
+#include "catalog/pg_type_d.h"
 #include "utils/multirangetypes.h"
 #include "utils/rangetypes.h"
 #include "utils/snapmgr.h"
@@ -68,6 +69,25 @@ void CheckElementType(Oid type) {
 }
 
 }  // namespace
+
+Oid MultirangeType(Oid time_type) {
+  switch (time_type) {
+    case TIMESTAMPTZOID:
+      return TSTZMULTIRANGEOID;
+    case TIMESTAMPOID:
+      return TSMULTIRANGEOID;
+    case DATEOID:
+      return DATEMULTIRANGEOID;
+    case INT8OID:
+      return INT8MULTIRANGEOID;
+    default:
+      return INT4MULTIRANGEOID;
+  }
+}
+
+const char *RangeCast(Oid time_type) {
+  return time_type == INT2OID ? "::pg_catalog.int4" : "";
+}
 
 Datum MakeMultirange(Oid type, const TimeRange *ranges, int count) {
   TypeCacheEntry *multirange = lookup_type_cache(type, TYPECACHE_MULTIRANGE_INFO);

@@ -28,7 +28,12 @@ AggregateState ReadState(const ContinuousAggregate &aggregate, Snapshot snapshot
 TimeRange *DirtyRanges(const ContinuousAggregate &aggregate, const AggregateState &state,
                        TimeRange window, int *count);
 
-/// The ranges as a value of a multirange type over a time type; a smallint's are of int.
+/// The multirange type of a time type's ranges; smallint has none, int's is taken.
+Oid MultirangeType(Oid time_type);
+/// What SQL appends to a time so that it compares with these ranges.
+const char *RangeCast(Oid time_type);
+
+/// The ranges as a value of a multirange type over a time type.
 Datum MakeMultirange(Oid type, const TimeRange *ranges, int count);
 
 /// Sorts ranges and joins those that meet, in place; returns how many are left.

@@ -2,13 +2,13 @@
 // why the latter is exact.
 
 #include "pg/base/boundary.hpp"
+#include "pg/cagg/compute.hpp"
 #include "pg/cagg/define.hpp"
 
 extern "C" {
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
 #include "commands/view.h"
 #include "nodes/makefuncs.h"
@@ -21,52 +21,27 @@ extern "C" {
 namespace tsext::pg {
 namespace {
 
-/// The multirange type of dirty() for a time type, and what a bucket must be cast to for it.
-struct DirtyType {
-  const char *multirange;
-  const char *cast;
-};
-
-DirtyType DirtyTypeOf(Oid time_type) {
-  switch (time_type) {
-    case TIMESTAMPTZOID:
-      return {"pg_catalog.tstzmultirange", ""};
-    case TIMESTAMPOID:
-      return {"pg_catalog.tsmultirange", ""};
-    case DATEOID:
-      return {"pg_catalog.datemultirange", ""};
-    case INT8OID:
-      return {"pg_catalog.int8multirange", ""};
-    case INT4OID:
-      return {"pg_catalog.int4multirange", ""};
-    default:
-      return {"pg_catalog.int4multirange", "::pg_catalog.int4"};
-  }
-}
-
-const char *QualifiedName(Oid relation) {
-  return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
-                                    get_rel_name(relation));
+const char *TypeText(Oid type) {
+  return format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY);
 }
 
 /// The text of the view. Everything is qualified: it is analysed with the caller's search path.
 /// ORDER BY in the third part keeps its subquery apart, one run for each range, and unlike OFFSET 0
 /// lets conditions of the reader in.
 const char *ViewText(const ContinuousAggregate &aggregate) {
-  const char *finished = QualifiedName(aggregate.materialization);
-  const char *direct = QualifiedName(aggregate.direct);
+  const char *finished = NameOf(aggregate.materialization);
+  const char *direct = NameOf(aggregate.direct);
   // The second item is gone before anything is planned. Until then it makes the view depend on
   // all parts, for DROP and for the order of dumps, and keeps it from being updatable.
   if (aggregate.materialized_only)
     return psprintf("SELECT m.* FROM %s m, (SELECT WHERE true OR EXISTS (SELECT FROM %s)) always",
                     finished, direct);
   const char *bucket = quote_identifier(NameStr(aggregate.bucket_column));
-  const DirtyType dirty_type = DirtyTypeOf(aggregate.time_type);
-  const char *watermark = psprintf(
-      "(SELECT tsext.watermark('%u'::pg_catalog.regclass, NULL::%s))", aggregate.materialization,
-      format_type_extended(aggregate.time_type, -1, FORMAT_TYPE_FORCE_QUALIFY));
-  const char *dirty = psprintf("(SELECT tsext.dirty('%u'::pg_catalog.regclass, NULL::%s))",
-                               aggregate.materialization, dirty_type.multirange);
+  const char *watermark = psprintf("(SELECT tsext.watermark('%u'::pg_catalog.regclass, NULL::%s))",
+                                   aggregate.materialization, TypeText(aggregate.time_type));
+  const char *dirty =
+      psprintf("(SELECT tsext.dirty('%u'::pg_catalog.regclass, NULL::%s))",
+               aggregate.materialization, TypeText(MultirangeType(aggregate.time_type)));
   return psprintf(
       "SELECT m.* FROM %s m WHERE m.%s OPERATOR(pg_catalog.<) %s"
       " AND (m.%s%s OPERATOR(pg_catalog.<@) %s) IS NOT TRUE"
@@ -75,8 +50,8 @@ const char *ViewText(const ContinuousAggregate &aggregate) {
       " pg_catalog.upper(u.r) AS high FROM tsext.ranges(%s) u(r) OFFSET 0) r,"
       " LATERAL (SELECT d.* FROM %s d WHERE d.%s OPERATOR(pg_catalog.>=) r.low"
       " AND d.%s OPERATOR(pg_catalog.<) r.high ORDER BY d.%s) x",
-      finished, bucket, watermark, bucket, dirty_type.cast, dirty, direct, bucket, watermark, dirty,
-      direct, bucket, bucket, bucket);
+      finished, bucket, watermark, bucket, RangeCast(aggregate.time_type), dirty, direct, bucket,
+      watermark, dirty, direct, bucket, bucket, bucket);
 }
 
 Query *AnalysedView(const ContinuousAggregate &aggregate) {
