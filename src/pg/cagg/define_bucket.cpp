@@ -1,14 +1,16 @@
 // What is to be known of an aggregate's buckets: how wide they are, in what cells their times are
 // noted, how to find the bucket of a time, and whether each holds whole buckets of the source.
 
+#include "tsext/time_bucket.hpp"
+
 #include "pg/base/boundary.hpp"
+#include "pg/cagg/bucket.hpp"
 #include "pg/cagg/define.hpp"
 #include "pg/catalog/options.hpp"
 
 extern "C" {
 #include "catalog/pg_type.h"
 #include "datatype/timestamp.h"
-#include "executor/spi.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -160,45 +162,25 @@ Interval IntervalOfText(const char *text) {
                                                 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }
 
-int64_t Modulo(int64_t a, int64_t b) {
-  const int64_t rest = a % b;
-  return rest < 0 ? rest + b : rest;
-}
-
 /// Whether a bucket of the source starts at each of the first starts of the target's.
 bool StartsMeet(const FuncExpr *call, const ContinuousAggregate &target,
                 const ContinuousAggregate &source) {
-  int16 length;
-  bool by_value;
-  get_typlenbyval(target.time_type, &length, &by_value);
-  Oid type = target.time_type;
-  if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "could not connect to SPI");
-  SPIPlanPtr plan = SPI_prepare(psprintf("SELECT %s", source.bucket_call), 1, &type);
-  if (plan == nullptr) elog(ERROR, "could not prepare \"%s\"", source.bucket_call);
   int64_t minimum;
   int64_t maximum;
-  TimeTypeRange(type, &minimum, &maximum);
-  bool meet = true;
+  TimeTypeRange(target.time_type, &minimum, &maximum);
   int64_t start = target.cell_origin;
-  for (int i = 0; meet && i < kBucketsToCompare && start <= maximum - target.reach; ++i) {
-    Datum argument = DatumOfTime(start, type);
-    if (SPI_execute_plan(plan, &argument, nullptr, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-      elog(ERROR, "could not run \"%s\"", source.bucket_call);
-    bool is_null;
-    const Datum found = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
-    meet = !is_null && TimeOfDatum(found, type) == start;
-    SPI_freetuptable(SPI_tuptable);
-    start = BucketOf(call, start + target.reach, type);
+  for (int i = 0; i < kBucketsToCompare && start <= maximum - target.reach; ++i) {
+    if (BucketStart(source, start) != start) return false;
+    start = BucketOf(call, start + target.reach, target.time_type);
   }
-  SPI_finish();
-  return meet;
+  return true;
 }
 
 void CheckFixedOverFixed(const ContinuousAggregate &target, const ContinuousAggregate &source) {
   if (target.cell_width % source.cell_width != 0)
     RefuseWidth(target, source, "The width is no multiple of that.");
-  if (Modulo(target.cell_origin, source.cell_width) !=
-      Modulo(source.cell_origin, source.cell_width))
+  if (BucketPhase(source.cell_width, target.cell_origin, 0) !=
+      BucketPhase(source.cell_width, source.cell_origin, 0))
     RefuseWidth(target, source, "The buckets start between those of the source.");
 }
 
