@@ -118,7 +118,7 @@ List *ObeyOptions(const ContinuousAggregate &aggregate, List *options, bool is_s
   ListCell *cell;
   foreach (cell, options) {
     auto *option = lfirst_node(DefElem, cell);
-    if (!IsAggregateOption(option)) {
+    if (!CheckAggregateOption(option)) {
       if (option->defnamespace != nullptr) RefuseOption(aggregate, option);
       others = lappend(others, option);
       continue;
@@ -237,7 +237,7 @@ void GiveJobs(Oid view, Oid owner) {
   SetUserIdAndSecContext(user, security);
 }
 
-void RefuseIndex(const ContinuousAggregate &aggregate) {
+[[noreturn]] void RefuseIndex(const ContinuousAggregate &aggregate) {
   ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                   errmsg("cannot create index on continuous aggregate \"%s\"",
                          get_rel_name(aggregate.view)),
@@ -246,14 +246,14 @@ void RefuseIndex(const ContinuousAggregate &aggregate) {
                           QuotedName(aggregate.materialization))));
 }
 
-void RefuseRefresh(const ContinuousAggregate &aggregate) {
+[[noreturn]] void RefuseRefresh(const ContinuousAggregate &aggregate) {
   ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                   errmsg("\"%s\" is a continuous aggregate", get_rel_name(aggregate.view)),
                   errhint("CALL refresh_continuous_aggregate('%s', NULL, NULL);",
                           QuotedName(aggregate.view))));
 }
 
-void RefuseReplace(const ContinuousAggregate &aggregate) {
+[[noreturn]] void RefuseReplace(const ContinuousAggregate &aggregate) {
   ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                   errmsg("cannot replace the query of continuous aggregate \"%s\"",
                          get_rel_name(aggregate.view)),
@@ -294,13 +294,10 @@ bool PrepareAlter(Node *statement, const ContinuousAggregate &aggregate) {
       return true;
     case T_IndexStmt:
       RefuseIndex(aggregate);
-      return false;
     case T_RefreshMatViewStmt:
       RefuseRefresh(aggregate);
-      return false;
     case T_ViewStmt:
       RefuseReplace(aggregate);
-      return false;
     default:
       return true;
   }

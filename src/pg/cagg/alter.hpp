@@ -14,8 +14,10 @@ namespace tsext::pg {
 
 /// The aggregate whose view has this name; nullptr: none.
 ContinuousAggregate *AggregateOfName(const RangeVar *name);
-/// Our options, tsext.… and timescaledb.…; errors on unknown ones of the latter.
+/// Whether an option is one of continuous aggregates, tsext.… or timescaledb.…
 bool IsAggregateOption(const DefElem *option);
+/// The same; errors on unknown ones of timescaledb.
+bool CheckAggregateOption(const DefElem *option);
 
 /// Refuses our options in ALTER of what is no continuous aggregate. True when there is nothing of
 /// that name and the statement says IF EXISTS: nothing is to be done.

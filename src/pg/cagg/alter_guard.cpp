@@ -100,12 +100,7 @@ const DefElem *FindAggregateOption(const AlterTableStmt *statement) {
     ListCell *option_cell;
     foreach (option_cell, reinterpret_cast<const List *>(command->def)) {
       const auto *option = lfirst_node(DefElem, option_cell);
-      if (option->defnamespace == nullptr) continue;
-      const bool is_of_tsext = strcmp(option->defnamespace, "tsext") == 0;
-      if ((is_of_tsext || strcmp(option->defnamespace, "timescaledb") == 0) &&
-          (strcmp(option->defname, "materialized_only") == 0 ||
-           strcmp(option->defname, "continuous") == 0))
-        return option;
+      if (IsAggregateOption(option)) return option;
     }
   }
   return nullptr;

@@ -20,8 +20,8 @@ namespace {
 
 // ------------------------------------------------------------------------------------ CREATE
 
-bool IsOfTimescale(const DefElem *option) {
-  return option->defnamespace != nullptr && strcmp(option->defnamespace, "timescaledb") == 0;
+bool IsOf(const char *name_space, const DefElem *option) {
+  return option->defnamespace != nullptr && strcmp(option->defnamespace, name_space) == 0;
 }
 
 struct CreateOptions {
@@ -37,7 +37,7 @@ CreateOptions ReadOptions(const List *options) {
   ListCell *cell;
   foreach (cell, options) {
     auto *option = lfirst_node(DefElem, cell);
-    if (!IsAggregateOption(option)) {
+    if (!CheckAggregateOption(option)) {
       result.others = lappend(result.others, option);
       continue;
     }
@@ -170,13 +170,14 @@ void RunStatement(Utility utility) {
 }  // namespace
 
 bool IsAggregateOption(const DefElem *option) {
-  const bool is_ours =
-      option->defnamespace != nullptr && strcmp(option->defnamespace, "tsext") == 0;
-  if (!is_ours && !IsOfTimescale(option)) return false;
-  if (strcmp(option->defname, "continuous") == 0 ||
-      strcmp(option->defname, "materialized_only") == 0)
-    return true;
-  if (IsOfTimescale(option))
+  return (IsOf("tsext", option) || IsOf("timescaledb", option)) &&
+         (strcmp(option->defname, "continuous") == 0 ||
+          strcmp(option->defname, "materialized_only") == 0);
+}
+
+bool CheckAggregateOption(const DefElem *option) {
+  if (IsAggregateOption(option)) return true;
+  if (IsOf("timescaledb", option))
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("unrecognized option \"timescaledb.%s\"", option->defname),
                     errhint("Options of a continuous aggregate are continuous and "
