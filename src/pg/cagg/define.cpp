@@ -174,7 +174,6 @@ Oid MakeObjects(const CreateRequest &request, Oid namespace_id, const AggregateQ
   aggregate.direct = MakeView(choose("direct"), static_cast<Query *>(copyObjectImpl(query.query)));
   aggregate.view = MakeAggregateView(aggregate, NameOf(namespace_id, name));
   InsertAggregate(aggregate);
-  CommandCounterIncrement();
   return aggregate.view;
 }
 

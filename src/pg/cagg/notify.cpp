@@ -90,7 +90,7 @@ void NotifyRefreshed(const ContinuousAggregate &aggregate, const TimeRange *rang
   const char *view = quote_qualified_identifier(schema, name);
   auto *joined = static_cast<TimeRange *>(palloc(sizeof(TimeRange) * count));
   std::copy(ranges, ranges + count, joined);
-  // No text of a finite time is longer than that of the last by more than a few fractional digits.
+  // Of integers the least is the longest; of other types times of today are longer than infinity.
   const size_t longest = strlen(Payload(view, {kTimeMinimum, kTimeMinimum}, aggregate.time_type)) +
                          2 * (sizeof("2024-01-01T00:00:00.000000+00:00") - sizeof("-infinity"));
   const int limit = std::max(1, kPayloadBytes / static_cast<int>(longest));

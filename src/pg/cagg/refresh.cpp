@@ -172,7 +172,6 @@ int64_t FillAggregate(Oid view) {
   PushActiveSnapshot(GetLatestSnapshot());
   MoveThreshold(*aggregate, window, RefreshKind::kChanged);
   PopActiveSnapshot();
-  CommandCounterIncrement();
   return RefreshWindow(*aggregate, window);
 }
 

@@ -89,6 +89,7 @@ void FillMissingColumns(Relation table) {
   SegmentRow *segments =
       LoadSegments(table->rd_rel->reltoastrelid, kTimeMinimum, kTimeMaximum, snapshot, &count);
   SegmentReader *reader = SegmentReaderCreate(table, snapshot, CurrentMemoryContext);
+  const TableOptions *options = GetTableOptions(table);
   CompactResult result;
   for (int i = 0; i < count; i++) {
     CHECK_FOR_INTERRUPTS();
@@ -96,7 +97,7 @@ void FillMissingColumns(Relation table) {
     SegmentReaderOpen(reader, segment);
     if (SegmentReaderHead(reader).attribute_count() >= last) continue;
     MergeSegments(
-        table, GetTableOptions(table),
+        table, options,
         {segment->chunk_start, segment->chunk_end, static_cast<Level>(segment->level), 1, &segment},
         &result, nullptr);
   }
