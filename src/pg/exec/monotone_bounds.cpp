@@ -174,6 +174,9 @@ int64_t FindFirst(MonotoneSearch *search, ColumnRange range, int order) {
   const Oid type = search->comparison.monotone.column_type;
   if (search->result_type == type && search->comparison.constant_type == type) {
     int64_t guess = IntegerOf(search->value, type);
+    // Of a column itself it is the constant, or the value behind it.
+    if (IsA(search->comparison.expression, Var))
+      return guess < range.from ? range.from : guess > range.to ? above : guess + order;
     if (guess >= range.from && guess <= range.to) {
       const Result result = At(search, guess);
       if (result.order < order)

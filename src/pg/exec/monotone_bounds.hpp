@@ -34,6 +34,11 @@ struct MonotoneComparison {
   bool reads_zone;        ///< the comparison itself goes by the session's time zone
 };
 
+/// What a btree family says an operator compares; kNotEqual: the negator of its equality.
+bool FindComparison(Oid operator_id, Oid family, Comparison *comparison);
+/// The one that holds of two values where `comparison` does not.
+Comparison Negated(Comparison comparison);
+
 /// Whether the clause, or NOT of it, is one. It has columns of other relations at most in what is
 /// compared with; that this is the same for all rows is for the caller to know.
 bool FindMonotoneComparison(const OpExpr *clause, Index rel, bool is_negated,

@@ -39,48 +39,6 @@ bool IsRising(Node *node, Index rel, Monotone *monotone) {
   return IsMonotone(expression, monotone) || IsMonotoneColumn(expression, monotone);
 }
 
-bool ComparisonOf(int strategy, Comparison *comparison) {
-  switch (strategy) {
-    case BTLessStrategyNumber:
-      *comparison = Comparison::kLess;
-      return true;
-    case BTLessEqualStrategyNumber:
-      *comparison = Comparison::kLessEqual;
-      return true;
-    case BTEqualStrategyNumber:
-      *comparison = Comparison::kEqual;
-      return true;
-    case BTGreaterEqualStrategyNumber:
-      *comparison = Comparison::kGreaterEqual;
-      return true;
-    case BTGreaterStrategyNumber:
-      *comparison = Comparison::kGreater;
-      return true;
-    default:
-      return false;
-  }
-}
-
-/// False for what has no negation of one range.
-bool Negate(Comparison *comparison) {
-  switch (*comparison) {
-    case Comparison::kLess:
-      *comparison = Comparison::kGreaterEqual;
-      return true;
-    case Comparison::kLessEqual:
-      *comparison = Comparison::kGreater;
-      return true;
-    case Comparison::kGreater:
-      *comparison = Comparison::kLessEqual;
-      return true;
-    case Comparison::kGreaterEqual:
-      *comparison = Comparison::kLess;
-      return true;
-    default:
-      return false;
-  }
-}
-
 /// `expression <@ range`, in the usual order of the expression's type.
 bool FindContainment(Oid operator_id, Node *left, Node *right, MonotoneComparison *found) {
   if (operator_id != OID_RANGE_ELEM_CONTAINED_OP && operator_id != OID_MULTIRANGE_ELEM_CONTAINED_OP)
@@ -104,6 +62,51 @@ bool AddParams(Node *node, void *list) {
 }
 
 }  // namespace
+
+bool FindComparison(Oid operator_id, Oid family, Comparison *comparison) {
+  switch (get_op_opfamily_strategy(operator_id, family)) {
+    case BTLessStrategyNumber:
+      *comparison = Comparison::kLess;
+      return true;
+    case BTLessEqualStrategyNumber:
+      *comparison = Comparison::kLessEqual;
+      return true;
+    case BTEqualStrategyNumber:
+      *comparison = Comparison::kEqual;
+      return true;
+    case BTGreaterEqualStrategyNumber:
+      *comparison = Comparison::kGreaterEqual;
+      return true;
+    case BTGreaterStrategyNumber:
+      *comparison = Comparison::kGreater;
+      return true;
+    default:
+      break;
+  }
+  const Oid negator = get_negator(operator_id);
+  if (!OidIsValid(negator) || get_op_opfamily_strategy(negator, family) != BTEqualStrategyNumber)
+    return false;
+  *comparison = Comparison::kNotEqual;
+  return true;
+}
+
+Comparison Negated(Comparison comparison) {
+  switch (comparison) {
+    case Comparison::kEqual:
+      return Comparison::kNotEqual;
+    case Comparison::kNotEqual:
+      return Comparison::kEqual;
+    case Comparison::kLess:
+      return Comparison::kGreaterEqual;
+    case Comparison::kLessEqual:
+      return Comparison::kGreater;
+    case Comparison::kGreater:
+      return Comparison::kLessEqual;
+    case Comparison::kGreaterEqual:
+      return Comparison::kLess;
+  }
+  return comparison;
+}
 
 List *ParamsOf(Expr *expression) {
   List *found = NIL;
@@ -137,10 +140,9 @@ bool FindMonotoneComparison(const OpExpr *clause, Index rel, bool is_negated,
   Oid left_type;
   op_input_types(operator_id, &left_type, &found->constant_type);
   const Oid family = lookup_type_cache(left_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
-  if (!OidIsValid(family) ||
-      !ComparisonOf(get_op_opfamily_strategy(operator_id, family), &found->comparison) ||
-      (is_negated && !Negate(&found->comparison)))
-    return false;
+  if (!OidIsValid(family) || !FindComparison(operator_id, family, &found->comparison)) return false;
+  if (is_negated) found->comparison = Negated(found->comparison);
+  if (found->comparison == Comparison::kNotEqual) return false;  // of no one range
   found->order_function = get_opfamily_proc(family, left_type, found->constant_type, BTORDER_PROC);
   if (!OidIsValid(found->order_function)) return false;
   found->reads_zone =

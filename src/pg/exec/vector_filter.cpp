@@ -8,7 +8,6 @@
 
 #include "tsext/sort_key.hpp"
 
-#include "pg/exec/vector_filter_ranges.hpp"
 #include "pg/exec/vector_filter_run.hpp"
 #include "pg/exec/vector_filter_state.hpp"
 
@@ -85,13 +84,6 @@ ByteView CopyBytes(Datum value, Oid type) {
   auto *copy = static_cast<std::byte *>(palloc(Max(bytes.size, 1u)));
   memcpy(copy, bytes.data, bytes.size);
   return {copy, bytes.size};
-}
-
-int CompareBytes(ByteView a, ByteView b) {
-  const uint32_t common = Min(a.size, b.size);
-  const int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
-  if (order != 0) return order;
-  return static_cast<int>(a.size > b.size) - static_cast<int>(a.size < b.size);
 }
 
 bool IsLess(ByteView a, ByteView b) {
@@ -232,8 +224,6 @@ void ComputeConstant(VectorFilters *filters, Filter *filter) {
   } else if (filter->kind == FilterKind::kIntegersIn || filter->kind == FilterKind::kRealsIn ||
              filter->kind == FilterKind::kBytesIn) {
     SetArray(filter, value);
-  } else if (filter->kind == FilterKind::kRanges) {
-    SetRanges(filter, value);
   } else {
     SetConstant(filter, value);
   }
@@ -278,10 +268,6 @@ TimeRange TimesOf(const Filter *filter, AttrNumber time_attribute, Oid time_type
       if (filter->attribute != time_attribute || filter->is_negated) return range;
       return {TimeOfStored(filter->integers[0], time_type),
               TimeOfStored(filter->integers[filter->value_count - 1], time_type)};
-    case FilterKind::kRanges:
-      if (filter->attribute != time_attribute) return range;
-      return {TimeOfStored(filter->integers[0], time_type),
-              TimeOfStored(filter->integers[2 * filter->value_count - 1], time_type)};
     case FilterKind::kMonotone:
       if (filter->attribute != time_attribute) return range;
       return {TimeOfStored(filter->ranges.bounds[0].maybe_from, time_type),
@@ -419,9 +405,6 @@ Verdict JudgeLeaf(const Filter *filter, const ValueRange &range) {
       break;
     case FilterKind::kMonotone:
       verdict = filter->ranges.Judge(range.min_integer, range.max_integer);
-      break;
-    case FilterKind::kRanges:
-      verdict = JudgeRanges(filter, range.min_integer, range.max_integer);
       break;
     case FilterKind::kIntegersIn:
       verdict = JudgeIntegersIn(filter, range.min_integer, range.max_integer);

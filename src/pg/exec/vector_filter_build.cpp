@@ -6,12 +6,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "pg/exec/vector_filter_ranges.hpp"
 #include "pg/exec/vector_filter_state.hpp"
 
 extern "C" {
 #include "access/htup_details.h"
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/pg_type_d.h"
 #include "nodes/makefuncs.h"
@@ -141,39 +139,11 @@ bool FindConversion(Oid left, Oid right, ConstantConversion *conversion) {
   return true;
 }
 
-bool FindComparison(Oid operator_id, Oid left_type, Comparison *comparison) {
-  const Oid family = lookup_type_cache(left_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
-  if (!OidIsValid(family)) return false;
-  switch (get_op_opfamily_strategy(operator_id, family)) {
-    case BTLessStrategyNumber:
-      *comparison = Comparison::kLess;
-      return true;
-    case BTLessEqualStrategyNumber:
-      *comparison = Comparison::kLessEqual;
-      return true;
-    case BTEqualStrategyNumber:
-      *comparison = Comparison::kEqual;
-      return true;
-    case BTGreaterEqualStrategyNumber:
-      *comparison = Comparison::kGreaterEqual;
-      return true;
-    case BTGreaterStrategyNumber:
-      *comparison = Comparison::kGreater;
-      return true;
-    default:
-      break;
-  }
-  const Oid negator = get_negator(operator_id);
-  if (!OidIsValid(negator) || get_op_opfamily_strategy(negator, family) != BTEqualStrategyNumber)
-    return false;
-  *comparison = Comparison::kNotEqual;
-  return true;
-}
-
 bool FindOperator(Oid operator_id, Oid collation, const DatumClass &type, Operator *found) {
   Oid left;
   op_input_types(operator_id, &left, &found->right_type);
-  if (!FindComparison(operator_id, left, &found->comparison)) return false;
+  const Oid family = lookup_type_cache(left, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+  if (!OidIsValid(family) || !FindComparison(operator_id, family, &found->comparison)) return false;
   const bool is_equality =
       found->comparison == Comparison::kEqual || found->comparison == Comparison::kNotEqual;
   found->conversion = ConstantConversion::kNone;
@@ -203,24 +173,6 @@ bool FindOperator(Oid operator_id, Oid collation, const DatumClass &type, Operat
     default:
       return false;
   }
-}
-
-Comparison Negated(Comparison comparison) {
-  switch (comparison) {
-    case Comparison::kEqual:
-      return Comparison::kNotEqual;
-    case Comparison::kNotEqual:
-      return Comparison::kEqual;
-    case Comparison::kLess:
-      return Comparison::kGreaterEqual;
-    case Comparison::kLessEqual:
-      return Comparison::kGreater;
-    case Comparison::kGreater:
-      return Comparison::kLessEqual;
-    case Comparison::kGreaterEqual:
-      return Comparison::kLess;
-  }
-  return comparison;
 }
 
 /// Integers are decoded and compared fastest, then come codes of dictionaries.
@@ -262,7 +214,7 @@ Filter *BuildComparison(FilterBuilder *builder, const OpExpr *clause, bool is_ne
 }
 
 /// Comparison of an expression that rises with a column, or of a column with a constant of another
-/// type.
+/// type or with ranges.
 Filter *BuildMonotone(FilterBuilder *builder, OpExpr *clause, bool is_negated) {
   MonotoneComparison comparison;
   if (!FindMonotoneComparison(clause, builder->rel, is_negated, &comparison) ||
@@ -277,28 +229,6 @@ Filter *BuildMonotone(FilterBuilder *builder, OpExpr *clause, bool is_negated) {
   filter->cost = kExpressionCost;
   builder->uses_expression = true;
   builder->may_fail = builder->may_fail || comparison.monotone.may_fail;
-  return filter;
-}
-
-/// column <@ range or multirange, or the other way round.
-Filter *BuildRanges(FilterBuilder *builder, const OpExpr *clause) {
-  if (list_length(clause->args) != 2) return nullptr;
-  Node *column = static_cast<Node *>(linitial(clause->args));
-  Node *range = static_cast<Node *>(lsecond(clause->args));
-  Oid operator_id = clause->opno;
-  if (ColumnOf(builder, column) == 0) {
-    std::swap(column, range);
-    operator_id = get_commutator(operator_id);
-    if (!OidIsValid(operator_id)) return nullptr;
-  }
-  const AttrNumber attribute = ColumnOf(builder, column);
-  if (attribute == 0 || !IsConstant(builder, range)) return nullptr;
-  if (!IsRangeOperator(operator_id, column, range)) return nullptr;
-  Filter *filter = MakeLeaf(builder, FilterKind::kRanges, attribute);
-  if (!IsInteger(filter->type.type)) return nullptr;
-  filter->cost = CostOf(FilterKind::kRanges);
-  filter->constant = reinterpret_cast<Expr *>(range);
-  filter->constant_type = exprType(range);
   return filter;
 }
 
@@ -477,8 +407,6 @@ Filter *BuildFilter(FilterBuilder *builder, Node *clause, bool is_negated) {
       filter = BuildComparison(builder, reinterpret_cast<OpExpr *>(clause), is_negated);
       if (filter == nullptr)
         filter = BuildMonotone(builder, reinterpret_cast<OpExpr *>(clause), is_negated);
-      if (filter == nullptr && !is_negated)
-        filter = BuildRanges(builder, reinterpret_cast<OpExpr *>(clause));
       break;
     case T_DistinctExpr:
       filter = BuildComparison(builder, reinterpret_cast<DistinctExpr *>(clause), false);

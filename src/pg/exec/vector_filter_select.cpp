@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "pg/exec/vector_filter_ranges.hpp"
+#include "tsext/slice.hpp"
+
 #include "pg/exec/vector_filter_run.hpp"
 #include "pg/exec/vector_filter_state.hpp"
 
@@ -14,13 +15,6 @@ extern "C" {
 namespace tsext::pg {
 
 namespace {
-
-int CompareBytes(ByteView a, ByteView b) {
-  const uint32_t common = Min(a.size, b.size);
-  const int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
-  if (order != 0) return order;
-  return static_cast<int>(a.size > b.size) - static_cast<int>(a.size < b.size);
-}
 
 bool IsAmong(const Filter *filter, ByteView value) {
   const ByteView *end = filter->byte_values + filter->value_count;
@@ -171,20 +165,20 @@ bool EvaluateInteger(VectorFilters *filters, const Filter *filter, int64_t value
 /// Ranges that meet the values of a vector, up to which they are compared with one by one.
 constexpr int kMaxRangesTested = 8;
 
+/// Whether no value is to be asked.
+bool IsDecided(const MonotoneBounds &bounds) {
+  return bounds.pass_from <= bounds.maybe_from && bounds.pass_to >= bounds.maybe_to;
+}
+
 /// Narrows `selection` to the rows whose value is in one of several ranges, or may be: those are
 /// `asked`.
 void SelectByRanges(const MonotoneRanges &ranges, const Vector &vector, Selection *selection,
                     Selection *asked) {
-  // Those of NULLs may be anything: then the stretch is longer than it need be.
-  int64_t least = vector.integers[0];
-  int64_t greatest = least;
-  for (uint32_t row = 1; row < vector.count; row++) {
-    least = std::min(least, vector.integers[row]);
-    greatest = std::max(greatest, vector.integers[row]);
-  }
-  const int first = ranges.Find(least);
+  const IntegerSummary values =
+      SummarizeIntegers(vector, {0, vector.count, nullptr}, kSummaryMin | kSummaryMax);
+  const int first = ranges.Find(values.min);
   int end = first;
-  while (end < ranges.count && ranges.bounds[end].maybe_from <= greatest) end++;
+  while (end < ranges.count && ranges.bounds[end].maybe_from <= values.max) end++;
   Selection passed;
   passed.Clear();
   Selection out;
@@ -194,7 +188,7 @@ void SelectByRanges(const MonotoneRanges &ranges, const Vector &vector, Selectio
       const MonotoneBounds &bounds = ranges.bounds[i];
       FilterIntegerRange(vector, bounds.maybe_from, bounds.maybe_to, out);
       asked->Or(out);
-      FilterIntegerRange(vector, bounds.pass_from, bounds.pass_to, out);
+      if (!IsDecided(bounds)) FilterIntegerRange(vector, bounds.pass_from, bounds.pass_to, out);
       passed.Or(out);
     }
     selection->And(*asked);
@@ -226,7 +220,7 @@ void SelectByBounds(VectorFilters *filters, const Filter *filter, const Vector &
     Selection out;
     FilterIntegerRange(vector, bounds.maybe_from, bounds.maybe_to, out);
     selection->And(out);
-    if (bounds.pass_from <= bounds.maybe_from && bounds.pass_to >= bounds.maybe_to) return;
+    if (IsDecided(bounds)) return;
     asked = *selection;
     FilterIntegerRange(vector, bounds.pass_from, bounds.pass_to, out);
     asked.AndNot(out);
@@ -252,9 +246,6 @@ void SelectNumbers(const Filter *filter, const Vector &vector, Selection *select
       break;
     case FilterKind::kIntegersIn:
       FilterIntegersIn(vector, {filter->integers, static_cast<size_t>(filter->value_count)}, out);
-      break;
-    case FilterKind::kRanges:
-      SelectRanges(filter, vector, *selection, &out);
       break;
     case FilterKind::kRealsIn:
       FilterRealsIn(vector, {filter->reals, static_cast<size_t>(filter->value_count)}, out);

@@ -4,6 +4,7 @@
 // at work) and vector_expression.cpp (which clauses can be one).
 
 #include <cstdint>
+#include <cstring>
 
 #include "tsext/filter.hpp"
 
@@ -29,7 +30,6 @@ enum class FilterKind : uint8_t {
   kIntegersIn,  ///< column [NOT] IN constants
   kRealsIn,
   kBytesIn,
-  kRanges,  ///< column <@ range or multirange
   kNull,
   kNotNull,
   kExpression,  ///< any expression over one column, evaluated once a dictionary value
@@ -69,7 +69,7 @@ struct Filter {
   int64_t integer;
   double real;
   ByteView bytes;
-  int64_t *integers;  // ascending, no duplicates; kRanges: pairs, see vector_filter_ranges.hpp
+  int64_t *integers;  // ascending, no duplicates
   double *reals;
   ByteView *byte_values;
   int value_count;
@@ -124,6 +124,14 @@ inline constexpr int kExpressionCost = 100;
 
 /// Builds a clause; nullptr and builder->reason when vectors cannot answer it.
 Filter *BuildFilter(FilterBuilder *builder, Node *clause, bool is_negated);
+
+/// The order of kBytes: a prefix comes first.
+inline int CompareBytes(ByteView a, ByteView b) {
+  const uint32_t common = Min(a.size, b.size);
+  const int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
+  if (order != 0) return order;
+  return static_cast<int>(a.size > b.size) - static_cast<int>(a.size < b.size);
+}
 
 /// Calls visit(leaf) for every leaf of a filter.
 template <typename Visit>
