@@ -26,6 +26,17 @@ BEGIN
     FROM tsext.cagg c LEFT JOIN %s m ON true WHERE c.view = %L::regclass GROUP BY c.materialization', aggregate || '_materialized', aggregate);
 END $$;
 
+-- What the view adds to its queries is tested in vectors.
+CREATE PROCEDURE check_plan(aggregate regclass) LANGUAGE plpgsql SET cpu_operator_cost = 1 AS $$
+DECLARE line text; conditions int := 0;
+BEGIN
+  FOR line IN EXECUTE format('EXPLAIN (COSTS off) TABLE %s', aggregate) LOOP
+    IF line ~ '\mFilter: .*\$\d' AND line !~ 'Vector Filter:' THEN RAISE EXCEPTION 'row by row: %', line; END IF;
+    IF line ~ 'Vector Filter: .*\$\d' THEN conditions := conditions + 1; END IF;
+  END LOOP;
+  IF conditions <> 3 THEN RAISE EXCEPTION '% conditions in vectors', conditions; END IF;
+END $$;
+
 -- Everything that can happen to a table, with refreshes in between. at(g) is a time, as text with %s for g.
 CREATE PROCEDURE exercise(type text, at text, bucket text) LANGUAGE plpgsql AS $$
 DECLARE t text; aggregate regclass;
@@ -56,6 +67,7 @@ BEGIN
   EXECUTE t USING 450, 460;
   EXECUTE t USING 1200, 1201;
   CALL check_all('late rows over compacted buckets');
+  CALL check_plan(aggregate);
   CALL refresh_continuous_aggregate(aggregate, NULL, NULL);
   CALL check_all('third refresh');
   COMMIT;
@@ -106,8 +118,11 @@ CALL refresh_continuous_aggregate('hourly', '2023-01-01', '2023-02-01');
 SELECT tsext.watermark('hourly_materialized', NULL::timestamptz);
 CALL refresh_continuous_aggregate('hourly', NULL, NULL);
 SELECT tsext.dirty('hourly_materialized', NULL::tstzmultirange), * FROM pending('hourly');
--- late rows all over, a window in the middle
+-- late rows all over, read in one pass over the hot rows; a window in the middle
 INSERT INTO cpu SELECT '2024-01-01 00:30+00'::timestamptz + g * interval '2 hours', 'late', 1 FROM generate_series(0, 11) g;
+SET enable_sort = off;
+EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) SELECT * FROM hourly;
+RESET enable_sort;
 SELECT count(*) FROM (SELECT unnest(tsext.dirty('hourly_materialized', NULL::tstzmultirange))) d;
 CALL refresh_continuous_aggregate('hourly', '2024-01-01 07:59+00', '2024-01-01 12:00+00');
 SELECT count(*) FROM (SELECT unnest(tsext.dirty('hourly_materialized', NULL::tstzmultirange))) d;
@@ -250,5 +265,5 @@ DROP MATERIALIZED VIEW hourly;
 DROP TABLE cpu;
 REVOKE ALL ON SCHEMA public FROM cagg_refresh_owner;
 DROP ROLE cagg_refresh_member, cagg_refresh_owner, cagg_refresh_other;
-DROP PROCEDURE exercise, check_all;
+DROP PROCEDURE exercise, check_plan, check_all;
 DROP FUNCTION differences, pending;

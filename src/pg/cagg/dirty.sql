@@ -10,8 +10,3 @@ CREATE OR REPLACE FUNCTION tsext.dirty(materialization regclass, type anymultira
   LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tsext_dirty';
 COMMENT ON FUNCTION tsext.dirty(regclass, anymultirange) IS
   'buckets below the watermark that were written to since they were computed; NULL when there are none (internal)';
-
--- unnest() that is expected to return few: with its 100 rows a view over two levels looked dear enough for JIT.
-CREATE OR REPLACE FUNCTION tsext.ranges(dirty anymultirange) RETURNS SETOF anyrange
-  LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE ROWS 1 AS 'multirange_unnest';
-COMMENT ON FUNCTION tsext.ranges(anymultirange) IS 'the ranges of a multirange, as pg_catalog.unnest() gives them (internal)';

@@ -25,9 +25,9 @@ const char *TypeText(Oid type) {
   return format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY);
 }
 
-/// The text of the view. Everything is qualified: it is analysed with the caller's search path.
-/// ORDER BY in the third part keeps its subquery apart, one run for each range, and unlike OFFSET 0
-/// lets conditions of the reader in.
+/// The text of the view. Everything is qualified: it is analysed with the caller's search path. All
+/// conditions are such that the planner hands them down to the scan of the source, where they
+/// become ranges of time, all dirty ones tested in one pass.
 const char *ViewText(const ContinuousAggregate &aggregate) {
   const char *finished = NameOf(aggregate.materialization);
   const char *direct = NameOf(aggregate.direct);
@@ -46,12 +46,9 @@ const char *ViewText(const ContinuousAggregate &aggregate) {
       "SELECT m.* FROM %s m WHERE m.%s OPERATOR(pg_catalog.<) %s"
       " AND (m.%s%s OPERATOR(pg_catalog.<@) %s) IS NOT TRUE"
       " UNION ALL SELECT d.* FROM %s d WHERE d.%s OPERATOR(pg_catalog.>=) %s"
-      " UNION ALL SELECT x.* FROM (SELECT pg_catalog.lower(u.r) AS low,"
-      " pg_catalog.upper(u.r) AS high FROM tsext.ranges(%s) u(r) OFFSET 0) r,"
-      " LATERAL (SELECT d.* FROM %s d WHERE d.%s OPERATOR(pg_catalog.>=) r.low"
-      " AND d.%s OPERATOR(pg_catalog.<) r.high ORDER BY d.%s) x",
+      " UNION ALL SELECT d.* FROM %s d WHERE d.%s%s OPERATOR(pg_catalog.<@) %s",
       finished, bucket, watermark, bucket, RangeCast(aggregate.time_type), dirty, direct, bucket,
-      watermark, dirty, direct, bucket, bucket, bucket);
+      watermark, direct, bucket, RangeCast(aggregate.time_type), dirty);
 }
 
 Query *AnalysedView(const ContinuousAggregate &aggregate) {
