@@ -77,6 +77,10 @@ SELECT job_next('7 s', '2000-01-01', NULL, '2024-01-01') - '2024-01-01' < interv
   job_next('1 hour', '2024-01-01 00:30', NULL, '2024-01-01 00:30') AS after_itself,
   job_next('1 hour', '2030-01-01 00:30', NULL, '2024-01-01 00:30') AS not_yet,
   job_next('1 hour', '2020-01-01', NULL, '2024-01-01 00:30:05', false) AS drifting;
+SELECT job_next('1 s', '1990-01-01', NULL, 'infinity');
+SELECT job_next('1 s', '1990-01-01', NULL, '-infinity', false);
+SELECT job_next('1 day', '1990-01-01', NULL, 'infinity');
+SELECT job_next('1 s', '4000-01-01 BC', NULL, '294276-12-31');
 
 -- Runs by hand: in this session, with its rights.
 CALL run_job(2000);

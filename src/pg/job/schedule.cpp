@@ -91,15 +91,16 @@ void CheckTimezone(const char *timezone) {
 }
 
 TimestampTz NextStart(const Schedule &schedule, TimestampTz after) {
+  if (TIMESTAMP_NOT_FINITE(after)) OutOfRange();
   if (!schedule.fixed) {
-    Interval step = schedule.interval;
     Schedule drifting = schedule;
     drifting.initial_start = after;
-    drifting.interval = step;
     return GridStart(drifting, 1);
   }
   if (after < schedule.initial_start) return schedule.initial_start;
-  int64 n = (after - schedule.initial_start) / LongestStep(schedule.interval) - 1;
+  int64 passed;
+  if (__builtin_sub_overflow(after, schedule.initial_start, &passed)) OutOfRange();
+  int64 n = passed / LongestStep(schedule.interval) - 1;
   n = Max(n, 0);
   TimestampTz start = GridStart(schedule, n);
   while (start <= after) start = GridStart(schedule, ++n);

@@ -26,7 +26,7 @@ void CheckInterval(const char *what, const Interval &interval, bool may_be_zero)
 void CheckTimezone(const char *timezone);
 
 /// The first start after `after` (the end of a run): on the grid when fixed, so that starts that
-/// were missed are skipped; else the interval after it.
+/// were missed are skipped; else the interval after it. 22008: there is none.
 TimestampTz NextStart(const Schedule &schedule, TimestampTz after);
 /// The start of a job that has never run.
 TimestampTz FirstStart(const Schedule &schedule, TimestampTz now);
