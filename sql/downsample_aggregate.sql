@@ -49,11 +49,26 @@ CREATE MATERIALIZED VIEW yearly WITH (tsext.continuous) AS
 INSERT INTO young SELECT date_trunc('year', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' + g * interval '1 s', 'h', 1 FROM generate_series(-10, 9) g;
 SELECT * FROM tsext.downsample('young', now() + interval '1 year', '1 min', '{"v": "sum"}');
 SELECT rows FROM yearly ORDER BY year;
+-- A policy counts what has ended from its `after`: rows that come no later are still taken above.
+CREATE TABLE tardy (time timestamptz NOT NULL, host text, v float8) USING tsext WITH (tsext.segment_by = 'host');
+CREATE MATERIALIZED VIEW tardy_yearly WITH (tsext.continuous) AS
+  SELECT time_bucket('1 year', time) AS year, count(*) AS rows FROM tardy GROUP BY 1 WITH NO DATA;
+SELECT date_trunc('year', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - interval '1 day' AS december \gset
+INSERT INTO tardy SELECT timestamptz :'december' - y * interval '1 year' - interval '2 months' + g * interval '1 s', 'h', 1
+FROM generate_series(0, 1) y, generate_series(1, 10) g;
+SELECT add_downsampling_policy('tardy', now() - :'december', '1 hour', '{"v": "sum"}') AS job \gset
+SET default_transaction_isolation = 'repeatable read';
+CALL run_job(:job);
+RESET default_transaction_isolation;
+SELECT count(*) FILTER (WHERE time < timestamptz :'december' - interval '11 months') AS before, count(*) AS all FROM tardy;
+INSERT INTO tardy SELECT timestamptz :'december' - y * interval '1 year' - interval '1 month', 'h', 1 FROM generate_series(0, 1) y;
+SELECT rows FROM tardy_yearly ORDER BY year;
 SELECT tsext.downsample('hourly_materialized', now(), '1 day', '{}');
 DROP VIEW changes;
 DROP TABLE hourly_was, daily_was, weekly_was;
 DROP MATERIALIZED VIEW yearly;
+DROP MATERIALIZED VIEW tardy_yearly;
 DROP MATERIALIZED VIEW weekly;
 DROP MATERIALIZED VIEW daily;
 DROP MATERIALIZED VIEW hourly;
-DROP TABLE meter, young;
+DROP TABLE meter, young, tardy;

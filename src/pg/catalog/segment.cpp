@@ -18,6 +18,7 @@ extern "C" {
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
 #include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "storage/bufmgr.h"
@@ -339,6 +340,21 @@ Oid CatalogRelation(const char *name) {
                     errdetail("The catalogs of extension tsext are missing from this database."),
                     errhint("Create the extension with CREATE EXTENSION tsext.")));
   return relation;
+}
+
+const char *ExtensionSchema() {
+  Relation extensions = table_open(ExtensionRelationId, AccessShareLock);
+  ScanKeyData key;
+  ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+              CStringGetDatum("tsext"));
+  const SysScanDesc scan =
+      systable_beginscan(extensions, ExtensionNameIndexId, true, nullptr, 1, &key);
+  const HeapTuple tuple = systable_getnext(scan);
+  if (!HeapTupleIsValid(tuple)) elog(ERROR, "extension tsext is not there");
+  const Oid schema = reinterpret_cast<Form_pg_extension>(GETSTRUCT(tuple))->extnamespace;
+  systable_endscan(scan);
+  table_close(extensions, AccessShareLock);
+  return quote_identifier(get_namespace_name(schema));
 }
 
 SegmentRow *LoadSegments(Oid store, int64_t from, int64_t to, Snapshot snapshot, int *count,

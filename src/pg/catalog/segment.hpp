@@ -104,6 +104,8 @@ void FoldStoreTotal(Oid store);
 Oid CatalogRelation(const char *name);
 /// The same; InvalidOid when there is none.
 Oid FindCatalogRelation(const char *name);
+/// The schema of the extension's user functions, quoted where it has to be.
+const char *ExtensionSchema();
 /// Inserts a row into a table of schema tsext and its indexes (plain columns, no expressions),
 /// below privileges, triggers and logical decoding.
 void InsertCatalogRow(Relation table, HeapTuple tuple, CommandId cid);

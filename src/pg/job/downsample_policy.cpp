@@ -10,6 +10,7 @@
 #include "pg/job/job.hpp"
 #include "pg/job/job_table.hpp"
 #include "pg/job/policy.hpp"
+#include "pg/job/policy_offset.hpp"
 #include "pg/table/compact.hpp"
 #include "pg/table/touched.hpp"
 
@@ -20,7 +21,6 @@ extern "C" {
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
-#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
@@ -58,9 +58,9 @@ int64_t Now(Oid time_type) {
 }
 
 /// Only whole buckets before a time, and none of which a continuous aggregate above needs rows for
-/// a bucket that has not ended.
-int64_t Cutoff(const Downsampling &what, int64_t time) {
-  time = Min(time, SourceLimit(what.relation, Now(what.options->time_type)));
+/// a bucket that has not ended by `settled`.
+int64_t Cutoff(const Downsampling &what, int64_t time, int64_t settled) {
+  time = Min(time, SourceLimit(what.relation, settled));
   return time == kTimeMinimum || time == kTimeMaximum ? time : StartOfBucket(what, time);
 }
 
@@ -125,21 +125,15 @@ void RunByHand(const Downsampling &what, int64_t cutoff, Sum *sum) {
 // ---------------------------------------------------------------------------------------------
 // The policy. Its config: {"after": …, "bucket": …, "aggregates": {…}, "weight_column": …}
 
-void AppendInterval(StringInfo json, const char *key, const Interval &interval) {
-  struct pg_itm parts;
-  char text[MAXDATELEN + 1];
-  interval2itm(interval, &parts);
-  EncodeInterval(&parts, INTSTYLE_POSTGRES, text);
-  appendStringInfo(json, "\"%s\": \"%s\", ", key, text);
-}
-
 Jsonb *MakeConfig(const Interval &after, const Interval &bucket, Jsonb *aggregates,
                   const char *weight_column) {
   StringInfoData json;
   initStringInfo(&json);
   appendStringInfoChar(&json, '{');
-  AppendInterval(&json, "after", after);
-  AppendInterval(&json, "bucket", bucket);
+  AppendOffset(&json, "after", {false, false, after, 0});
+  appendStringInfoString(&json, ", ");
+  AppendOffset(&json, "bucket", {false, false, bucket, 0});
+  appendStringInfoString(&json, ", ");
   if (weight_column != nullptr) {
     appendStringInfoString(&json, "\"weight_column\": ");
     escape_json(&json, weight_column);
@@ -214,8 +208,9 @@ Policy PolicyOfConfig(Jsonb *config) {
 }
 
 int64_t CutoffOfPolicy(const Downsampling &what, const Interval &after) {
-  return Cutoff(
-      what, TimeArgument(IntervalPGetDatum(&after), INTERVALOID, what.options->time_type, "after"));
+  const int64_t time =
+      TimeArgument(IntervalPGetDatum(&after), INTERVALOID, what.options->time_type, "after");
+  return Cutoff(what, time, time);
 }
 
 /// A day for buckets of a day and more, else an hour or the bucket, whichever is longer.
@@ -244,10 +239,18 @@ void ReportLeftRanges(const char *table, const Sum &sum, int count, bool is_atom
            errhint("The other ranges are done; the next run tries these again.")));
 }
 
-/// A run of the job. Each range is a transaction of its own unless the call is inside of one.
+/// A new transaction, unless the call is inside of one; whatever default_transaction_isolation is.
+void BeginStep(bool is_atomic) {
+  if (is_atomic) return;
+  SPI_commit();
+  XactIsoLevel = XACT_READ_COMMITTED;
+}
+
+/// A run of the job: each range is a step.
 void RunPolicy(Oid relation_id, const Policy &policy, bool is_atomic) {
   Sum sum;
   int count;
+  BeginStep(is_atomic);
   PushActiveSnapshot(GetTransactionSnapshot());
   Downsampling *what = OpenForDownsampling(relation_id, policy);
   const int64_t cutoff = CutoffOfPolicy(*what, policy.after);
@@ -256,7 +259,7 @@ void RunPolicy(Oid relation_id, const Policy &policy, bool is_atomic) {
   table_close(what->relation, NoLock);
   PopActiveSnapshot();
   for (int i = 0; i < count; i++) {
-    if (!is_atomic) SPI_commit();
+    BeginStep(is_atomic);
     CHECK_FOR_INTERRUPTS();
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "tsext range", ALLOCSET_DEFAULT_SIZES);
@@ -274,7 +277,7 @@ void RunPolicy(Oid relation_id, const Policy &policy, bool is_atomic) {
     MemoryContextDelete(context);
   }
   if (sum.failed == 0) return;
-  if (!is_atomic) SPI_commit();
+  BeginStep(is_atomic);
   ReportLeftRanges(table, sum, count, is_atomic);
 }
 
@@ -292,7 +295,7 @@ TSEXT_FUNCTION(tsext_downsample) {
   const int64_t time = TimeArgument(PG_GETARG_DATUM(1), get_fn_expr_argtype(fcinfo->flinfo, 1),
                                     what->options->time_type, "older_than");
   Sum sum;
-  RunByHand(*what, Cutoff(*what, time), &sum);
+  RunByHand(*what, Cutoff(*what, time, Now(what->options->time_type)), &sum);
   table_close(relation, NoLock);
 
   TupleDesc descriptor;

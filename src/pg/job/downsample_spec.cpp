@@ -14,7 +14,6 @@ extern "C" {
 #include "access/table.h"
 #include "catalog/index.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_extension.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -279,21 +278,6 @@ AttrNumber WeightColumn(Relation relation, const TableOptions *options, const ch
 
 // ---------------------------------------------------------------------------------------------
 // The query
-
-const char *ExtensionSchema() {
-  Relation extensions = table_open(ExtensionRelationId, AccessShareLock);
-  ScanKeyData key;
-  ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
-              CStringGetDatum("tsext"));
-  const SysScanDesc scan =
-      systable_beginscan(extensions, ExtensionNameIndexId, true, nullptr, 1, &key);
-  const HeapTuple tuple = systable_getnext(scan);
-  if (!HeapTupleIsValid(tuple)) elog(ERROR, "extension tsext is not there");
-  const Oid schema = reinterpret_cast<Form_pg_extension>(GETSTRUCT(tuple))->extnamespace;
-  systable_endscan(scan);
-  table_close(extensions, AccessShareLock);
-  return quote_identifier(get_namespace_name(schema));
-}
 
 struct QueryParts {
   const char *schema;  // of the extension

@@ -14,14 +14,13 @@
 #include "pg/job/policy_offset.hpp"
 #include "pg/table/compact.hpp"
 #include "pg/table/drop_chunks.hpp"
+#include "pg/table/touched.hpp"
 
 extern "C" {
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/int.h"
 #include "executor/spi.h"
-#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 }
@@ -101,66 +100,24 @@ const char *TimeLiteral(int64_t time, Oid time_type) {
                   format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY));
 }
 
-/// Runs a query that returns one value, in the current memory context; NULL counts as an error.
-Datum QueryValue(const char *query, Oid argument_type, Datum argument, bool by_value,
-                 int16 length) {
-  Oid types[] = {argument_type};
-  Datum arguments[] = {argument};
-  const int count = OidIsValid(argument_type) ? 1 : 0;
-  if (SPI_execute_with_args(query, count, types, arguments, nullptr, true, 1) != SPI_OK_SELECT ||
-      SPI_processed != 1)
-    elog(ERROR, "unexpected result of \"%s\"", query);
-  bool is_null;
-  const Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
-  if (is_null) elog(ERROR, "\"%s\" returned NULL", query);
-  const Datum copy = datumCopy(value, by_value, length);
-  SPI_freetuptable(SPI_tuptable);
-  return copy;
-}
-
 /// Refreshes a continuous aggregate, which takes transactions of its own.
 void Refresh(Oid view, int64_t from, int64_t until, Oid time_type) {
-  const char *schema = DatumGetCString(QueryValue(
-      "SELECT pg_catalog.quote_ident(n.nspname)::pg_catalog.cstring FROM pg_catalog.pg_extension e "
-      "JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'tsext'",
-      InvalidOid, 0, false, -2));
-  const char *command =
-      psprintf("CALL %s.refresh_continuous_aggregate(%u::pg_catalog.regclass, %s, %s)", schema,
-               view, TimeLiteral(from, time_type), TimeLiteral(until, time_type));
+  const char *command = psprintf(
+      "CALL %s.refresh_continuous_aggregate(%u::pg_catalog.regclass, %s, %s)", ExtensionSchema(),
+      view, TimeLiteral(from, time_type), TimeLiteral(until, time_type));
   SPIExecuteOptions options{};
   options.allow_nonatomic = true;
   SPI_execute_extended(command, &options);
 }
 
-/// Where the bucket starts that a time lies in; kTimeMinimum when the type may have no value for
-/// that.
-int64_t BucketOf(const ContinuousAggregate &aggregate, int64_t time) {
-  const Oid type = aggregate.time_type;
-  int64_t minimum;
-  int64_t maximum;
-  TimeTypeRange(type, &minimum, &maximum);
-  int64_t first;
-  if (pg_add_s64_overflow(minimum, aggregate.reach, &first) || time < first) return kTimeMinimum;
-  if (time > maximum) time = maximum;
-  const char *query = psprintf("SELECT %s", aggregate.bucket_call);
-  const Datum start =
-      QueryValue(query, type, DatumOfTime(time, type), get_typbyval(type), get_typlen(type));
-  return TimeOfDatum(start, type);
-}
-
 // ---- retention ----
-
-/// An aggregate above the table, and how far it must be before rows go.
-struct Above {
-  Oid view;
-  int64_t until;
-};
 
 /// What is to go, found out before anything is done.
 struct Retention {
-  int64_t until;  // chunks that end by then
+  int64_t age;    // now less drop_after
+  int64_t until;  // chunks that end by then go
   bool is_empty;  // there are none, as far as that was looked for
-  Above *above;
+  const ContinuousAggregate *above;
   int above_count;
   Oid time_type;
 };
@@ -169,21 +126,12 @@ Retention PlanRetention(const Run &run) {
   const PolicyRelation relation = OpenPolicyRelation(run.relation_id, AccessShareLock);
   Retention plan{};
   plan.time_type = relation.time_type;
-  const int64_t age = TimeBeforeNow(
+  plan.age = plan.until = TimeBeforeNow(
       relation.base, RequiredOffset(run, "drop_after", relation.time_type), "drop_after");
-  plan.until = age;
-  if (relation.aggregate == nullptr && age > kTimeMinimum) {
-    const ContinuousAggregate *aggregates =
-        AggregatesOfBase(RelationGetRelid(relation.base), nullptr, &plan.above_count);
-    plan.above = static_cast<Above *>(palloc(sizeof(Above) * Max(plan.above_count, 1)));
+  if (relation.aggregate == nullptr && plan.age > kTimeMinimum) {
+    plan.above = AggregatesOfBase(RelationGetRelid(relation.base), nullptr, &plan.above_count);
     // Only buckets that were over by then lose rows.
-    for (int i = 0; i < plan.above_count; i++) {
-      const int64_t bucket = BucketOf(aggregates[i], age);
-      plan.above[i] = {aggregates[i].view, bucket};
-      int64_t until;
-      if (pg_sub_s64_overflow(bucket, aggregates[i].margin, &until)) until = kTimeMinimum;
-      plan.until = std::min(plan.until, until);
-    }
+    plan.until = std::min(plan.age, SourceLimit(relation.base, plan.age));
   }
   // Nothing is refreshed for nothing. Without aggregates dropping finds out by itself.
   if (plan.above_count > 0) {
@@ -201,7 +149,7 @@ Retention PlanRetention(const Run &run) {
 void RefreshAbove(const Retention &plan) {
   for (int i = 0; i < plan.above_count; i++) {
     if (TsextOwnsRelation(plan.above[i].view, GetUserId()))
-      Refresh(plan.above[i].view, kTimeMinimum, plan.above[i].until, plan.time_type);
+      Refresh(plan.above[i].view, kTimeMinimum, plan.age, plan.time_type);
   }
 }
 

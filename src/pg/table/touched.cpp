@@ -408,9 +408,9 @@ void SourceGoes(Relation base, int64_t from, int64_t until, Snapshot snapshot) {
   if (IsFollowed(base) && source_goes != nullptr) source_goes(base, from, until, snapshot);
 }
 
-int64_t SourceLimit(Relation base, int64_t now) {
+int64_t SourceLimit(Relation base, int64_t time) {
   if (!IsFollowed(base) || source_limit == nullptr) return kTimeMaximum;
-  return source_limit(base, now);
+  return source_limit(base, time);
 }
 
 void InitTouched() {

@@ -45,11 +45,11 @@ using SourceGoesFunction = void (*)(Relation base, int64_t from, int64_t until, 
 /// Does nothing when the table has no aggregate.
 void SourceGoes(Relation base, int64_t from, int64_t until, Snapshot snapshot);
 
-/// The start of the earliest bucket of an aggregate above `base` that has not ended by `now`;
-/// kTimeMaximum: none. Were rows from there on to go, the bucket would stay what it is now and not
-/// take the rows that are still to come. Needs an active snapshot.
-using SourceLimitFunction = int64_t (*)(Relation base, int64_t now);
-int64_t SourceLimit(Relation base, int64_t now);
+/// Rows before this are in no bucket, of any aggregate above `base`, that has not ended by `time`;
+/// kTimeMaximum: there is no aggregate. Were later rows to go, such a bucket would stay what it is
+/// now and not take the rows that are still to come. Needs an active snapshot.
+using SourceLimitFunction = int64_t (*)(Relation base, int64_t time);
+int64_t SourceLimit(Relation base, int64_t time);
 
 void SetSourceGoesFunctions(PrepareSourceGoesFunction prepare, SourceGoesFunction goes,
                             SourceLimitFunction limit);
