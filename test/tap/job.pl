@@ -249,6 +249,10 @@ for my $point (qw(job_before_run job_after_run job_after_record))
 	wait_for("SELECT count(*) = 0 FROM tsext.job_runs WHERE outcome = 'running' AND started < now() - interval '5 s'", "$point: no run is left as running");
 }
 
+# These are kept free of workers for a while; what remains of them is seen below.
+$node->safe_psql('postgres', join('', map { "CREATE DATABASE passing STRATEGY file_copy;\nDROP DATABASE passing;\n" } (1 .. 64)));
+my $passed = time;
+
 # DROP, RENAME and copies of a database with jobs at work.
 $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', q{CREATE EXTENSION tsext; CREATE PROCEDURE sleeps(job_id int, config jsonb) LANGUAGE sql AS $$ SELECT pg_sleep(1000) $$; SELECT add_job('sleeps', '1 s')});
@@ -277,6 +281,13 @@ $before = $node->safe_psql('restored', "SELECT count(*) FROM note WHERE job = $s
 ok($node->poll_query_until('restored', "SELECT count(*) > $before FROM note WHERE job = $steady"), 'a restored job runs');
 cmp_ok($node->safe_psql('restored', "SELECT add_job('take_note', '1 hour')"), '>', $steady, 'new jobs get new ids');
 $node->safe_psql('postgres', 'DROP DATABASE restored');
+
+# A dropped database leaves nothing behind: the next one has a scheduler after as many as there are places for.
+usleep(100_000) while time < $passed + 16;
+$node->safe_psql('postgres', 'CREATE DATABASE later');
+$node->safe_psql('later', 'CREATE EXTENSION tsext');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'tsext scheduler' AND datname = 'later'}), 'a database has a scheduler after many others were dropped');
+$node->safe_psql('postgres', 'DROP DATABASE later');
 
 # DROP EXTENSION while a job runs, and again.
 add_job('sleeps', '1 hour', q{config => '{"s": 1000}'});

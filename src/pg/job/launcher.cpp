@@ -177,10 +177,9 @@ void ListDatabases(void *state) {
 }
 
 bool IsHeld(Oid database, TimestampTz now) {
-  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-  DatabaseSlot *slot = FindDatabaseSlot(database, false);
+  LWLockAcquire(shared->lock, LW_SHARED);
+  const DatabaseSlot *slot = FindDatabaseSlot(database, false);
   const bool held = slot != nullptr && slot->hold_until > now;
-  if (slot != nullptr && !held) slot->hold_until = 0;
   LWLockRelease(shared->lock);
   return held;
 }
@@ -257,7 +256,7 @@ void LauncherLoop() {
   Launcher *launcher =
       static_cast<Launcher *>(MemoryContextAllocZero(TopMemoryContext, sizeof(Launcher)));
   launcher->memory = TopMemoryContext;
-  while (!ShutdownRequestPending) {
+  for (;;) {
     LauncherRound(launcher);
     long pause_ms = kPauseMs;
     for (int i = 0; i < task_count; i++) {

@@ -114,11 +114,11 @@ void InitWorkerSlots() {
 
 DatabaseSlot *FindDatabaseSlot(Oid database, bool claim) {
   DatabaseSlot *available = nullptr;
+  const TimestampTz now = claim ? GetCurrentTimestamp() : 0;
   for (DatabaseSlot &slot : shared->databases) {
     if (slot.database == database) return &slot;
-    if (available == nullptr &&
-        (slot.database == InvalidOid || (slot.pid == 0 && slot.hold_until == 0)))
-      available = &slot;
+    // Also one of a database that was dropped.
+    if (available == nullptr && slot.pid == 0 && slot.hold_until <= now) available = &slot;
   }
   if (!claim || available == nullptr) return nullptr;
   *available = DatabaseSlot{};
