@@ -78,7 +78,8 @@ char *RunStatement(const Job &job) {
 char *ShortMessage(const char *message) {
   constexpr int kMaxBytes = 2000;
   const int length = static_cast<int>(strlen(message));
-  return pnstrdup(message, pg_mbcliplen(message, length, kMaxBytes));
+  // Also one that was cut inside of a character.
+  return pnstrdup(message, pg_mbcliplen(message, length, Min(length, kMaxBytes)));
 }
 
 void SettleRun(Job *job, JobRun *run) {

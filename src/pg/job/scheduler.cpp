@@ -182,7 +182,7 @@ void RecordDeath(void *argument) {
   run.rows = -1;
   run.outcome = slot.cancelled_us != 0 ? "timed out" : slot.started != 0 ? "crashed" : "failed";
   if (slot.sqlstate != 0) run.sqlstate = pstrdup(unpack_sql_state(slot.sqlstate));
-  run.message = slot.message[0] != '\0' ? pstrdup(slot.message)
+  run.message = slot.message[0] != '\0' ? ShortMessage(slot.message)
                 : slot.started != 0     ? "the worker ended before the job did"
                                         : "the worker did not start";
   Job *job = FindJob(slot.job);
@@ -440,13 +440,14 @@ bool AssignToIdle(const Entry &entry, int *active) {
   return assigned;
 }
 
-/// The job that has been due for longest, nullptr: none.
-Entry *NextDue(Scheduler *scheduler, TimestampTz now) {
+/// The job that has been due for longest, nullptr: none. is_full: only one of a worker of its own.
+Entry *NextDue(Scheduler *scheduler, TimestampTz now, bool is_full) {
   Entry *due = nullptr;
   for (int i = 0; i < scheduler->count; i++) {
     Entry *entry = &scheduler->entries[i];
     if (!entry->scheduled || entry->is_running || entry->is_passed_over || entry->next_start > now)
       continue;
+    if (is_full && OidIsValid(entry->owner)) continue;
     if (entry->id == kCompactionJob && !compact_background) continue;
     if (due == nullptr || entry->next_start < due->next_start) due = entry;
   }
@@ -458,9 +459,8 @@ void StartDueJobs(Scheduler *scheduler) {
   bool is_full = false;
   bool is_starved = false;
   for (int i = 0; i < scheduler->count; i++) scheduler->entries[i].is_passed_over = false;
-  while (Entry *entry = NextDue(scheduler, now)) {
+  while (Entry *entry = NextDue(scheduler, now, is_full)) {
     entry->is_passed_over = true;
-    if (is_full && OidIsValid(entry->owner)) continue;
     int active;
     entry->is_running = AssignToIdle(*entry, &active);
     if (entry->is_running) continue;
