@@ -1,6 +1,7 @@
 // The columns and rows of the batches of a scan.
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -67,8 +68,8 @@ const Vector *MissingVector(BatchScan *scan, ScanColumn *column) {
   return vector;
 }
 
-/// Takes columns out of hot rows: those of the filters together while every row is wanted, the
-/// others together, from the rows that are left.
+/// Takes columns out of hot rows: those of the filters together, and the others together, from the
+/// rows that are left.
 void LoadHotColumns(BatchScan *scan, bool filtered) {
   auto *hot =
       static_cast<HotColumn *>(palloc(sizeof(HotColumn) * static_cast<size_t>(scan->column_count)));
@@ -80,10 +81,32 @@ void LoadHotColumns(BatchScan *scan, bool filtered) {
     column->missing_filled = 0;
     column->vector = column->own;
   }
-  Selection all;
-  all.SelectFirst(scan->rows);
-  HotBatchColumns(scan->hot, hot, count, filtered ? all : scan->selection);
+  HotBatchColumns(scan->hot, hot, count);
   pfree(hot);
+}
+
+/// Moves the selected values of a vector together.
+void KeepValues(Vector *vector, const Selection &selection) {
+  uint32_t count = 0;
+  std::array<uint64_t, kVectorSize / 64> nulls{};
+  bool any_null = false;
+  const bool is_bytes = IsBytes(vector->type);
+  selection.ForEach([&](uint32_t row) {
+    if (vector->IsNull(row)) {
+      nulls[count / 64] |= uint64_t{1} << (count % 64);
+      any_null = true;
+    }
+    if (is_bytes)
+      vector->bytes[count] = vector->bytes[row];
+    else if (vector->type == PhysicalType::kFloat32)
+      vector->floats[count] = vector->floats[row];
+    else
+      vector->integers[count] = vector->integers[row];  // doubles too: they share the memory
+    count++;
+  });
+  vector->count = count;
+  vector->any_null = any_null;
+  vector->nulls = nulls;
 }
 
 // ---- Rows ----
@@ -233,6 +256,17 @@ void StartBatch(BatchScan *scan, uint32_t rows, bool is_cold) {
     column.codes = nullptr;
     column.codes_are_known = column.is_row_ready = false;
   }
+}
+
+void KeepSelectedRows(BatchScan *scan) {
+  const uint32_t selected = scan->selection.Count();
+  if (selected == scan->rows) return;
+  HotBatchKeep(scan->hot, scan->selection);
+  for (int i = 0; i < scan->column_count; i++)
+    if (scan->columns[i].vector != nullptr) KeepValues(scan->columns[i].own, scan->selection);
+  scan->counters->rows_filtered += scan->rows - selected;
+  scan->rows = selected;
+  scan->selection.SelectFirst(selected);
 }
 
 void FinishBatch(BatchScan *scan, Batch *batch) {

@@ -364,6 +364,7 @@ bool NextHotBatch(BatchScan *scan, Batch *batch) {
       scan->counters->rows_filtered += rows;
       continue;
     }
+    KeepSelectedRows(scan);
     FinishBatch(scan, batch);
     return true;
   }

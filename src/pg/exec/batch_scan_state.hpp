@@ -133,6 +133,9 @@ struct BatchScan {
 void MakeColumns(BatchScan *scan, const Bitmapset *attributes, const Bitmapset *filtered);
 /// Starts a batch: every row selected, nothing decoded.
 void StartBatch(BatchScan *scan, uint32_t rows, bool is_cold);
+/// Drops the deselected rows of a batch of hot ones. These have no place of their own, and whoever
+/// looks at the batch then need not ask which rows count.
+void KeepSelectedRows(BatchScan *scan);
 /// Tells the caller of it.
 void FinishBatch(BatchScan *scan, Batch *batch);
 /// Forgets what was made for the last segment.

@@ -31,10 +31,10 @@ struct HotColumn {
 HotBatch *HotBatchCreate(Relation relation, TableScanDesc scan, MemoryContext context);
 /// Collects the next rows; how many, 0 at the end. What was given out for the last ones is void.
 uint32_t HotBatchNext(HotBatch *batch);
-/// Takes columns (ascending by attribute) out of the selected rows; other rows come out as NULL
-/// with a value of 0.
-void HotBatchColumns(HotBatch *batch, const HotColumn *columns, int count,
-                     const Selection &selection);
+/// Drops the rows that are not selected: those that are move together and get new numbers.
+void HotBatchKeep(HotBatch *batch, const Selection &selection);
+/// Takes columns (ascending by attribute) out of the rows.
+void HotBatchColumns(HotBatch *batch, const HotColumn *columns, int count);
 /// Puts the first `last_attribute` columns of a row into the arrays of a virtual slot; the values
 /// hold until HotBatchNext. tts_tid is the row's.
 void HotBatchRow(HotBatch *batch, uint32_t row, AttrNumber last_attribute, TupleTableSlot *slot);
