@@ -103,7 +103,39 @@ INSERT INTO rise_asked (clause) VALUES
   ('(time_bucket(''1 hour'', wall) > ''2024-11-02'') IS NOT TRUE'),
   ('(time_bucket(''1 hour'', wall) > ''2024-11-02'') IS UNKNOWN'),
   ('NOT (time_bucket(''1 hour'', wall) = ''2024-11-02'')'),
+  ('NOT (time_bucket(''1 hour'', wall) <> ''2024-11-02'')'),
+  -- Lists.
   ('time_bucket(''1 hour'', time) IN (''2024-11-02'', ''2024-11-03'')'),
+  ('time_bucket(''1 hour'', wall) NOT IN (''2024-11-02'', ''2024-11-03'', ''2024-11-02'', ''2024-11-02 00:30'')'),
+  ('NOT time_bucket(''1 hour'', wall) IN (''2024-11-02'', ''2024-11-03'')'),
+  ('(time_bucket(''1 hour'', wall) NOT IN (''2024-11-02'', ''2024-11-03'')) IS NOT TRUE'),
+  ('time_bucket(''1 day'', time) IN (''infinity'', ''2024-11-03'', ''-infinity'', NULL, ''2024-03-01'')'),
+  ('time_bucket(''1 day'', time) NOT IN (''infinity'', ''2024-11-03'', ''-infinity'', ''2024-03-01'')'),
+  ('time_bucket(''1 hour'', time) NOT IN (''2024-11-02'', NULL)'),
+  ('time_bucket(''1 hour'', time) IN (NULL, NULL)'),
+  ('time_bucket(''1 hour'', time) = ANY (''{}'')'),
+  ('time_bucket(''1 hour'', wall) <> ALL (''{}'')'),
+  ('time_bucket(''1 hour'', wall) <> ALL ((SELECT ''{}''::timestamp[])::timestamp[])'),
+  ('time_bucket(''1 hour'', time) = ANY (NULL)'),
+  ('time_bucket(''1 hour'', time) <> ALL (NULL)'),
+  ('time_bucket(''1 hour'', time) <> ANY (''{2024-11-02,2024-11-03}'')'),
+  ('time_bucket(''1 hour'', time) = ALL (''{2024-11-02,2024-11-02}'')'),
+  ('time_bucket(''1 hour'', time) = ANY ((SELECT array_agg(g ORDER BY g DESC) FROM generate_series(timestamptz ''2024-03-01'', ''2024-03-03'', ''2 hours'') g)::timestamptz[])'),
+  ('time_bucket(''1 hour'', time) <> ALL ((SELECT array_agg(g) FROM generate_series(timestamptz ''2024-03-01'', ''2024-03-03'', ''2 hours'') g)::timestamptz[])'),
+  ('time_bucket(''1 hour'', time) NOT IN (SELECT time_bucket(''1 hour'', time) FROM {t} WHERE id % 5 = 1)'),
+  ('date_trunc(''hour'', time, ''America/Havana'') IN (''2024-11-03 04:00+00'', ''2024-11-03 05:00+00'', ''2024-03-10 05:00+00'', ''2024-12-31 05:00+00'')'),
+  ('date_trunc(''day'', time, ''America/Havana'') NOT IN (''2024-11-03 04:00+00'', ''2024-11-02 04:00+00'', ''2024-03-10 05:00+00'', ''2024-12-31 05:00+00'')'),
+  ('(time AT TIME ZONE ''America/Havana'') IN (''2024-11-03 00:30'', ''2024-03-10 00:30'', ''2024-11-02'')'),
+  ('date_trunc(''hour'', time AT TIME ZONE ''America/Havana'') NOT IN (''2024-11-03 00:00'', ''2024-11-03 01:00'', ''2024-03-10 01:00'')'),
+  ('time::date IN (''2024-11-03'', ''2024-03-01'')'),
+  ('time::date NOT IN (timestamptz ''2024-11-03 00:00+00'', ''2024-03-01 00:00+00'', ''2024-03-02 01:00+00'')'),
+  ('day NOT IN (timestamptz ''2024-06-10 00:00+00'', ''2024-06-11 00:00+00'', ''2024-06-12 01:00+00'')'),
+  ('day::timestamp IN (''2024-06-12'', ''2024-06-12 00:00:01'', ''infinity'')'),
+  ('i4 / 1000000 IN (-600, 0, 7, 7, 8)'),
+  ('i4 / 1000000 NOT IN (-600, 0, 7, 8)'),
+  ('2 * i2 <> ALL (''{16,17,18,-200}'')'),
+  ('i4 NOT IN (1000000.0, 500000, -998500000.0)'),
+  ('i8::numeric IN (1000000015, -1999999999993)'),
   -- Ranges.
   ('time_bucket(''1 hour'', time) <@ ''[2024-03-05 03:00+00,2024-03-05 07:00+00)''::tstzrange'),
   ('time_bucket(''1 hour'', time) <@ ''(2024-03-05 03:00+00,2024-03-05 07:00+00]''::tstzrange'),
@@ -114,6 +146,11 @@ INSERT INTO rise_asked (clause) VALUES
   ('time_bucket(''1 hour'', time) <@ ''[-infinity,infinity)''::tstzrange'),
   ('time_bucket(''1 hour'', time) <@ ''{(,2024-02-28 14:00+00), [2024-03-01 02:00+00,2024-03-01 02:00+00], (2024-03-07 00:00+00,2024-03-09 00:30+00], [2024-11-03 05:00+00,2024-11-03 06:00+00), (2025-01-01 10:00+00,)}''::tstzmultirange'),
   ('''{[2024-02-29 14:00+00,2024-03-01 02:00+00], [2024-03-01 02:30+00,2024-03-01 02:40+00], [2024-11-03 05:00+00,2024-11-03 06:00+00)}''::tstzmultirange @> time_bucket(''1 hour'', time)'),
+  ('NOT (time_bucket(''1 hour'', wall) <@ ''{[2024-02-29 14:00,2024-03-01 02:00], [2024-03-01 02:30,2024-03-01 02:40], [2024-11-03 05:00,2024-11-03 06:00)}''::tsmultirange)'),
+  ('NOT date_trunc(''hour'', time) <@ ''{[2024-03-09 14:00+00,2024-03-10 05:00+00], [2024-11-03 04:00+00,2024-11-03 05:00+00), [2024-11-03 05:00+00,2024-11-03 05:30+00), [2024-11-03 06:00+00,2024-11-04 05:00+00)}''::tstzmultirange'),
+  ('NOT time_bucket(''1 hour'', time) <@ ''{}''::tstzmultirange'),
+  ('NOT time_bucket(''1 hour'', time) <@ ''(,)''::tstzrange'),
+  ('NOT time_bucket(''1 hour'', time) <@ NULL::tstzrange'),
   ('(time <@ ''{[2024-02-29 14:00+00,2024-03-01 02:00+00], [2024-11-03 05:00+00,2024-11-03 06:00+00)}''::tstzmultirange) IS NOT TRUE'),
   ('NOT wall <@ ''{[2024-02-29 14:00,2024-03-01 02:00], [2024-11-03 05:00,2024-11-03 06:00)}''::tsmultirange'),
   ('date_trunc(''hour'', time) <@ ''{[2024-03-09 14:00+00,2024-03-10 05:00+00], [2024-11-03 04:00+00,2024-11-03 05:00+00), [2024-11-03 05:00+00,2024-11-03 05:30+00), [2024-11-03 06:00+00,2024-11-04 05:00+00)}''::tstzmultirange'),
@@ -144,6 +181,10 @@ CREATE VIEW rise_checked AS
 CREATE VIEW rise_wrong AS
   SELECT id, clause FROM rise_query WHERE rise_answer(query, 'rise') IS DISTINCT FROM rise_answer(query, 'rise_heap');
 SELECT clause, vectors, pruned, same FROM rise_checked ORDER BY id;
+-- Where PostgreSQL's own scan looked cheaper: what vectors answer, and what they leave.
+SET cpu_operator_cost = 1;
+SET jit = off;
+SELECT clause, vectors, pruned, same FROM rise_checked WHERE clause ~ '<>|NOT |IN \(|ALL|ANY' ORDER BY id;
 
 -- The same in zones whose clocks change, in parallel, row by row, all hot, all cold.
 SET timezone = 'America/Havana';
@@ -169,6 +210,8 @@ TRUNCATE rise;
 INSERT INTO rise SELECT * FROM rise_heap;
 SELECT clause FROM rise_wrong;
 SELECT tsext.compact('rise') IS NOT NULL AS compacted;
+RESET cpu_operator_cost;
+RESET jit;
 
 -- What a user reads.
 EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF)
@@ -233,8 +276,25 @@ SELECT tsext.compact('rise_ends') IS NOT NULL AS compacted;
 CREATE TABLE rise_ends_asked (clause text);
 INSERT INTO rise_ends_asked VALUES ('time_bucket(''10 days'', t) < ''2024-01-01'''), ('time_bucket(''10 days'', t) >= ''2024-01-01'''), ('time_bucket(''10 days'', t) = ''infinity'''), ('time_bucket(''10 days'', t) > ''294276-12-01'''),
   ('time_bucket(''10 days'', t) = ''-infinity'''), ('time_bucket(''10 days'', d) <= ''2024-01-01'''), ('d::timestamp < ''2025-01-01'''), ('d::timestamp > ''2025-01-01'''),
-  ('i * 2 < 11'), ('i * 2 > 9'), ('i * 2 = 10'), ('i + 0 > 1'), ('i / 2 < 1'), ('i::int8 * 3 > 100'), ('i::int2 > 4'), ('extract(epoch FROM t)::int8 = 5');
+  ('i * 2 < 11'), ('i * 2 > 9'), ('i * 2 = 10'), ('i * 2 <> 10'), ('i * 2 IN (0, 10)'), ('i * 2 NOT IN (10, 11)'), ('time_bucket(''10 days'', t) <> ''infinity'''), ('NOT time_bucket(''10 days'', d) IN (''2024-01-01'')'), ('i + 0 > 1'), ('i / 2 < 1'), ('i::int8 * 3 > 100'), ('i::int2 > 4'), ('extract(epoch FROM t)::int8 = 5');
 SELECT clause, rise_answer('SELECT n FROM rise_ends WHERE ' || clause, '') AS ours, rise_answer('SELECT n FROM rise_ends_heap WHERE ' || clause, '') AS theirs FROM rise_ends_asked;
+
+-- Segments that end where a range does, or begin there: chunks of the values 0 to n and n to 12.
+CREATE TABLE rise_edges (time timestamptz NOT NULL, i int, wall timestamp) USING tsext WITH (tsext.chunk_interval = '1 day');
+INSERT INTO rise_edges SELECT timestamptz '2024-01-01 00:00+00' + n * interval '1 day' + i * interval '1 min', i, timestamp '2024-01-01' + i * interval '1 hour'
+FROM generate_series(0, 25) n, generate_series(CASE WHEN n < 13 THEN 0 ELSE n - 13 END, CASE WHEN n < 13 THEN n ELSE 12 END) i;
+CREATE TABLE rise_edges_heap AS SELECT * FROM rise_edges;
+SELECT (tsext.compact('rise_edges')).segments_written;
+CREATE TABLE rise_edges_asked (clause text);
+INSERT INTO rise_edges_asked SELECT replace(clause, '{k}', k::text) FROM generate_series(-1, 3) k, unnest(ARRAY['i / 5 = {k}', 'i / 5 <> {k}', 'i / 5 IN ({k}, 1)', 'i / 5 NOT IN ({k}, 1)', 'i / 5 <@ int4range({k}, {k} + 1)',
+  'NOT i / 5 <@ ''{[{k},{k}],[4,5]}''::int4multirange', 'i / 5 < {k}', 'i / 5 >= {k}', 'i <@ int4range({k}, {k} + 5)', 'NOT i <@ ''{(,{k}],[7,9)}''::int4multirange', 'i::numeric IN ({k}, {k} + 2, 5, 6)',
+  'time_bucket(''5 hours'', wall) <> timestamp ''2024-01-01'' + {k} * interval ''5 hours''']) clause;
+SET cpu_operator_cost = 1;
+SET jit = off;
+SELECT clause, h.vectors FROM (SELECT *, 'SELECT count(*), sum(i), max(time) FROM {t} WHERE ' || clause AS query FROM rise_edges_asked) a, rise_how(replace(query, '{t}', 'rise_edges')) h
+WHERE NOT h.vectors OR rise_answer(query, 'rise_edges') IS DISTINCT FROM rise_answer(query, 'rise_edges_heap');
+RESET cpu_operator_cost;
+RESET jit;
 
 -- The planner knows how many rows there are.
 DELETE FROM rise_heap WHERE NOT isfinite(time);
@@ -270,5 +330,5 @@ SELECT n FROM rise_ends WHERE time_bucket('10 days', t) < '2025-01-01';
 ROLLBACK;
 
 DROP VIEW rise_hourly, rise_hourly_heap, rise_checked, rise_wrong, rise_query;
-DROP TABLE rise, rise_heap, rise_asked, rise_ends, rise_ends_heap, rise_ends_asked;
+DROP TABLE rise, rise_heap, rise_asked, rise_ends, rise_ends_heap, rise_ends_asked, rise_edges, rise_edges_heap, rise_edges_asked;
 DROP FUNCTION rise_answer, rise_how, rise_ranges, rise_estimate;

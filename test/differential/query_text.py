@@ -198,7 +198,7 @@ class Writer:
             now = {"date": "current_date", "timestamp": "localtimestamp", "timestamptz": "now()"}[t.time_type]
             other = r.choice([k for k in ("timestamptz", "timestamp", "date") if k != t.time_type])
             moment = literal(other, t.time_text(self.at())[:10])
-            forms += [lambda: f"time {r.choice(COMPARISONS)} {now} - ({now} - {self.time(a)})", lambda: f"time {r.choice(COMPARISONS)} {moment}",
+            forms += [lambda: f"time {r.choice(COMPARISONS)} {now} - ({now} - {literal(t.time_type, t.time_text(a))})", lambda: f"time {r.choice(COMPARISONS)} {moment}",
                       lambda: f"time BETWEEN {moment} AND {self.time(b)}", lambda: f"time + interval '1 hour' > {self.time()}", lambda: f"time > {self.time()} - interval '90 min'",
                       lambda: f"date_trunc('hour', time) = {self.time(a - a % (3600 * SECOND), 'timestamp' if t.time_type == 'date' else None)}",
                       lambda: f"time_bucket('1 day', time) >= {self.time()}", lambda: f"extract({'dow' if t.time_type == 'date' else 'hour'} FROM time) < {r.randrange(9)}", lambda: f"extract(epoch FROM time) > {a // SECOND}",
@@ -232,7 +232,12 @@ class Writer:
             at = sorted(self.at() for _ in range(2 * r.choice([1, 2, 2, 5, 30])))
             ranges = [f"{name}range({self.time(a)}, {self.time(b)}, '{r.choice(['[)', '[]', '(]'])}')" for a, b in zip(at[::2], at[1::2]) if a < b or len(at) > 2]
             ranges = [x for x in ranges if "infinity" not in x] + ([f"{name}range(NULL, {self.time(at[0])})"] if r.random() < 0.1 else [])
-            return f"{key} <@ {name}multirange({', '.join(ranges)})" if len(ranges) != 1 or r.random() < 0.3 else f"{ranges[0]} @> {key}"
+            return r.choice(["", "", "NOT "]) + (f"{key} <@ {name}multirange({', '.join(ranges)})" if len(ranges) != 1 or r.random() < 0.3 else f"{ranges[0]} @> {key}")
+        if r.random() < 0.2:
+            values = [other() for _ in range(r.choice([1, 2, 3, 3, 12]))] + ["NULL"] * (r.random() < 0.1)
+            if r.random() < 0.6:
+                return f"{key} {r.choice(['', 'NOT '])}IN ({', '.join(values)})"
+            return r.choice([f"{key} = ANY (ARRAY[{', '.join(values)}])", f"{key} <> ALL (ARRAY[{', '.join(values)}])", f"NOT ({key} = ANY (ARRAY[{', '.join(values)}]))"])
         return r.choice([lambda: f"{key} {r.choice(COMPARISONS)} {other()}"] * 4 + [lambda: f"{other()} {r.choice(COMPARISONS)} {key}", lambda: f"{key} >= {other()} AND {key} < {other()}",
                                                                                    lambda: f"{key} {r.choice(['', 'NOT '])}BETWEEN {other()} AND {other()}"])()
 

@@ -3,6 +3,7 @@
 #include "pg/exec/monotone_bounds.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 #include "pg/base/boundary.hpp"
 #include "pg/base/datum.hpp"
@@ -12,6 +13,7 @@ extern "C" {
 #include "datatype/timestamp.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
+#include "utils/array.h"
 #include "utils/date.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -103,7 +105,7 @@ struct MonotoneSearch {
   Oid result_type;
   bool constant_by_value;
   int16_t constant_length;
-  TypeCacheEntry *range;  // nullptr: a comparison
+  TypeCacheEntry *range;  // nullptr: the constant is none
   // Of the current search.
   ExprContext *context;
   TupleTableSlot *slot;
@@ -272,10 +274,9 @@ MonotoneSearch *MakeMonotoneSearch(const MonotoneComparison &comparison, TupleDe
         lappend(search->parameters, ExecInitExpr(static_cast<Expr *>(lfirst(cell)), parent));
   fmgr_info(comparison.order_function, &search->order);
   search->result_type = getBaseType(exprType(reinterpret_cast<Node *>(comparison.expression)));
-  const bool is_range = OidIsValid(comparison.range_type);
-  search->range = is_range ? RangeTypeOf(comparison.range_type) : nullptr;
-  get_typlenbyval(is_range ? comparison.range_type : comparison.constant_type,
-                  &search->constant_length, &search->constant_by_value);
+  search->range = OidIsValid(comparison.range_type) ? RangeTypeOf(comparison.range_type) : nullptr;
+  get_typlenbyval(exprType(reinterpret_cast<Node *>(comparison.constant)), &search->constant_length,
+                  &search->constant_by_value);
   return search;
 }
 
@@ -334,15 +335,20 @@ bool CompareRange(MonotoneSearch *search, const Ground &ground, const RangeType 
   return bounds->maybe_from <= bounds->maybe_to;
 }
 
-/// The bounds of all that the constant says; their number.
-int CompareConstant(MonotoneSearch *search, const Ground &ground, MonotoneBounds **bounds) {
-  if (search->range == nullptr) {
-    *bounds = static_cast<MonotoneBounds *>(palloc(sizeof(MonotoneBounds)));
-    **bounds = StartBounds(ground);
-    search->value = search->constant_value;
-    CompareValue(search, ground, search->comparison.comparison, *bounds);
-    return (*bounds)->maybe_from <= (*bounds)->maybe_to ? 1 : 0;
-  }
+MonotoneBounds *NewBounds(int count) {
+  return static_cast<MonotoneBounds *>(
+      palloc(sizeof(MonotoneBounds) * static_cast<size_t>(std::max(count, 1))));
+}
+
+/// False: no value has that result.
+bool CompareOne(MonotoneSearch *search, const Ground &ground, Datum value, MonotoneBounds *bounds) {
+  *bounds = StartBounds(ground);
+  search->value = value;
+  CompareValue(search, ground, search->comparison.comparison, bounds);
+  return bounds->maybe_from <= bounds->maybe_to;
+}
+
+int CompareRanges(MonotoneSearch *search, const Ground &ground, MonotoneBounds **bounds) {
   int count = 1;
   RangeType **ranges;
   RangeType *only;
@@ -353,17 +359,81 @@ int CompareConstant(MonotoneSearch *search, const Ground &ground, MonotoneBounds
     multirange_deserialize(search->range, DatumGetMultirangeTypeP(search->constant_value), &count,
                            &ranges);
   }
-  *bounds = static_cast<MonotoneBounds *>(
-      palloc(sizeof(MonotoneBounds) * static_cast<size_t>(std::max(count, 1))));
+  *bounds = NewBounds(count);
   int used = 0;
   for (int i = 0; i < count; i++)
     if (CompareRange(search, ground, ranges[i], *bounds + used)) used++;
-  // Near changes of a clock `maybe` is wider.
-  for (int i = 1; i < used; i++)
-    (*bounds)[i].maybe_to = std::max((*bounds)[i].maybe_to, (*bounds)[i - 1].maybe_to);
-  for (int i = used - 1; i > 0; i--)
-    (*bounds)[i - 1].maybe_from = std::min((*bounds)[i].maybe_from, (*bounds)[i - 1].maybe_from);
   return used;
+}
+
+/// Of NOT IN with a NULL nothing passes: -1.
+int CompareArray(MonotoneSearch *search, const Ground &ground, MonotoneBounds **bounds) {
+  ArrayType *array = DatumGetArrayTypeP(search->constant_value);
+  int16 length;
+  bool by_value;
+  char alignment;
+  get_typlenbyvalalign(ARR_ELEMTYPE(array), &length, &by_value, &alignment);
+  Datum *values;
+  bool *nulls;
+  int count;
+  deconstruct_array(array, ARR_ELEMTYPE(array), length, by_value, alignment, &values, &nulls,
+                    &count);
+  *bounds = NewBounds(count);
+  int used = 0;
+  for (int i = 0; i < count; i++) {
+    if (nulls[i] && search->comparison.is_negated) return -1;
+    if (!nulls[i] && CompareOne(search, ground, values[i], *bounds + used)) used++;
+  }
+  const auto key = [](const MonotoneBounds &one) {
+    return std::make_tuple(one.maybe_from, one.maybe_to, one.pass_from, one.pass_to);
+  };
+  std::sort(*bounds, *bounds + used,
+            [&](const MonotoneBounds &a, const MonotoneBounds &b) { return key(a) < key(b); });
+  const auto is_same = [&](const MonotoneBounds &a, const MonotoneBounds &b) {
+    return key(a) == key(b);
+  };
+  return static_cast<int>(std::unique(*bounds, *bounds + used, is_same) - *bounds);
+}
+
+/// What lies between such bounds: passes where they certainly fail, and fails where they certainly
+/// pass.
+int Complement(const Ground &ground, int count, MonotoneBounds **bounds) {
+  MonotoneBounds *gaps = NewBounds(count + 1);
+  int used = 0;
+  MonotoneBounds gap = {PG_INT64_MIN, PG_INT64_MAX, ground.range.from, ground.range.to};
+  for (int i = 0; i < count; i++) {
+    const MonotoneBounds &one = (*bounds)[i];
+    const bool passes = one.pass_from <= one.pass_to;
+    gap.maybe_to = passes ? one.pass_from - 1 : one.maybe_to;
+    gap.pass_to = std::min(ground.range.to, SaturatedSum(one.maybe_from, -1));
+    if (gap.maybe_from <= gap.maybe_to) gaps[used++] = gap;
+    gap.maybe_from = std::max(gap.maybe_from, SaturatedSum(passes ? one.pass_to : one.maybe_to, 1));
+    gap.pass_from = std::max(ground.range.from, SaturatedSum(one.maybe_to, 1));
+  }
+  gap.maybe_to = PG_INT64_MAX;
+  gap.pass_to = ground.range.to;
+  gaps[used++] = gap;
+  *bounds = gaps;
+  return used;
+}
+
+/// The bounds of all that the constant says; their number, not above 0 when nothing passes.
+int CompareConstant(MonotoneSearch *search, const Ground &ground, MonotoneBounds **bounds) {
+  int count;
+  if (search->range != nullptr) {
+    count = CompareRanges(search, ground, bounds);
+  } else if (search->comparison.is_array) {
+    count = CompareArray(search, ground, bounds);
+  } else {
+    *bounds = NewBounds(1);
+    count = CompareOne(search, ground, search->constant_value, *bounds) ? 1 : 0;
+  }
+  // Near changes of a clock `maybe` is wider.
+  for (int i = 1; i < count; i++)
+    (*bounds)[i].maybe_to = std::max((*bounds)[i].maybe_to, (*bounds)[i - 1].maybe_to);
+  for (int i = count - 1; i > 0; i--)
+    (*bounds)[i - 1].maybe_from = std::min((*bounds)[i].maybe_from, (*bounds)[i - 1].maybe_from);
+  return count >= 0 && search->comparison.is_negated ? Complement(ground, count, bounds) : count;
 }
 
 }  // namespace

@@ -22,16 +22,19 @@ extern "C" {
 
 namespace tsext::pg {
 
-/// `expression comparison constant`, or `expression <@ constant`, a range or multirange.
+/// `expression comparison constant`; `expression <@ constant`, a range or multirange; `expression =
+/// ANY (constant)`, an array. Or NOT of it.
 struct MonotoneComparison {
   Expr *expression;  ///< rises with monotone.column, or is it
   Monotone monotone;
   Expr *constant;
-  Comparison comparison;  ///< never kNotEqual; with a range of no meaning
-  Oid constant_type;      ///< as the operator takes it; of a range that of its bounds
-  Oid range_type;         ///< of the constant when it is a range or multirange, else invalid
-  Oid order_function;     ///< (expression, constant) -> -1, 0, 1
-  bool reads_zone;        ///< the comparison itself goes by the session's time zone
+  Comparison comparison;  ///< never kNotEqual; with a range of no meaning, with an array kEqual
+  bool is_negated;        ///< what passes is that of which it is false, and not NULL
+  bool is_array;
+  Oid constant_type;   ///< as the operator takes it; of a range or array that of its values
+  Oid range_type;      ///< of the constant when it is a range or multirange, else invalid
+  Oid order_function;  ///< (expression, constant) -> -1, 0, 1
+  bool reads_zone;     ///< the comparison itself goes by the session's time zone
 };
 
 /// What a btree family says an operator compares; kNotEqual: the negator of its equality.
@@ -41,7 +44,7 @@ Comparison Negated(Comparison comparison);
 
 /// Whether the clause, or NOT of it, is one. It has columns of other relations at most in what is
 /// compared with; that this is the same for all rows is for the caller to know.
-bool FindMonotoneComparison(const OpExpr *clause, Index rel, bool is_negated,
+bool FindMonotoneComparison(const Expr *clause, Index rel, bool is_negated,
                             MonotoneComparison *found);
 
 /// The Params in an expression.
@@ -65,8 +68,8 @@ struct MonotoneBounds {
 
 enum class MonotoneAnswer : uint8_t { kFails, kPasses, kAsk };
 
-/// One for each range of a multirange, else one: what passes any of them passes. Neither maybe_from
-/// nor maybe_to ever falls from one to the next.
+/// One for each range of a multirange, value of an array, or gap between them, else one: what
+/// passes any of them passes. Neither maybe_from nor maybe_to ever falls from one to the next.
 struct MonotoneRanges {
   const MonotoneBounds *bounds;
   int count;

@@ -11,6 +11,7 @@ extern "C" {
 #include "catalog/pg_type_d.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 }
@@ -51,6 +52,50 @@ bool FindContainment(Oid operator_id, Node *left, Node *right, MonotoneCompariso
   const TypeCacheEntry *element = lookup_type_cache(found->constant_type, TYPECACHE_CMP_PROC);
   return found->order_function == element->cmp_proc &&
          getBaseType(exprType(left)) == found->constant_type;
+}
+
+/// What an operator of a btree family compares; `<>` is NOT of `=`.
+bool FindOrder(Oid operator_id, bool is_negated, MonotoneComparison *found) {
+  Oid left_type;
+  op_input_types(operator_id, &left_type, &found->constant_type);
+  const Oid family = lookup_type_cache(left_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+  if (!OidIsValid(family) || !FindComparison(operator_id, family, &found->comparison)) return false;
+  if (is_negated) found->comparison = Negated(found->comparison);
+  found->is_negated = found->comparison == Comparison::kNotEqual;
+  if (found->is_negated) found->comparison = Comparison::kEqual;
+  found->order_function = get_opfamily_proc(family, left_type, found->constant_type, BTORDER_PROC);
+  found->reads_zone =
+      found->constant_type == TIMESTAMPTZOID && (left_type == DATEOID || left_type == TIMESTAMPOID);
+  return OidIsValid(found->order_function);
+}
+
+/// Whether an array certainly has values, NULLs among them. NOT IN of none holds of NULL, too.
+bool HasElements(Node *array) {
+  if (IsA(array, ArrayExpr)) {
+    const auto *expression = reinterpret_cast<ArrayExpr *>(array);
+    return !expression->multidims && expression->elements != NIL;
+  }
+  if (!IsA(array, Const)) return false;
+  const auto *constant = reinterpret_cast<Const *>(array);
+  if (constant->constisnull) return false;
+  ArrayType *values = DatumGetArrayTypeP(constant->constvalue);
+  return ArrayGetNItems(ARR_NDIM(values), ARR_DIMS(values)) > 0;
+}
+
+/// `expression = ANY (array)` and `expression <> ALL (array)`.
+bool FindMembership(const ScalarArrayOpExpr *clause, Index rel, bool is_negated,
+                    MonotoneComparison *found) {
+  auto *left = static_cast<Node *>(linitial(clause->args));
+  auto *right = static_cast<Node *>(lsecond(clause->args));
+  if (!IsRising(left, rel, &found->monotone)) return false;
+  found->expression = reinterpret_cast<Expr *>(left);
+  found->constant = reinterpret_cast<Expr *>(right);
+  found->is_array = true;
+  if (!FindOrder(clause->opno, false, found) || found->comparison != Comparison::kEqual ||
+      found->is_negated == clause->useOr)
+    return false;
+  found->is_negated = found->is_negated != is_negated;
+  return !found->is_negated || HasElements(right);
 }
 
 /// Collects the Params of an expression.
@@ -120,12 +165,18 @@ TypeCacheEntry *RangeTypeOf(Oid type) {
   return entry->rngelemtype != nullptr ? entry : nullptr;
 }
 
-bool FindMonotoneComparison(const OpExpr *clause, Index rel, bool is_negated,
+bool FindMonotoneComparison(const Expr *clause, Index rel, bool is_negated,
                             MonotoneComparison *found) {
-  if (list_length(clause->args) != 2) return false;
-  auto *left = static_cast<Node *>(linitial(clause->args));
-  auto *right = static_cast<Node *>(lsecond(clause->args));
-  Oid operator_id = clause->opno;
+  *found = {};
+  if (IsA(clause, ScalarArrayOpExpr))
+    return FindMembership(reinterpret_cast<const ScalarArrayOpExpr *>(clause), rel, is_negated,
+                          found);
+  if (!IsA(clause, OpExpr)) return false;
+  const auto *call = reinterpret_cast<const OpExpr *>(clause);
+  if (list_length(call->args) != 2) return false;
+  auto *left = static_cast<Node *>(linitial(call->args));
+  auto *right = static_cast<Node *>(lsecond(call->args));
+  Oid operator_id = call->opno;
   if (!IsRising(left, rel, &found->monotone)) {
     std::swap(left, right);
     operator_id = get_commutator(operator_id);
@@ -133,21 +184,12 @@ bool FindMonotoneComparison(const OpExpr *clause, Index rel, bool is_negated,
   }
   found->expression = reinterpret_cast<Expr *>(left);
   found->constant = reinterpret_cast<Expr *>(right);
+  if (FindContainment(operator_id, left, right, found)) {
+    found->is_negated = is_negated;
+    return true;
+  }
   found->range_type = InvalidOid;
-  found->reads_zone = false;
-  if (FindContainment(operator_id, left, right, found)) return !is_negated;
-  found->range_type = InvalidOid;
-  Oid left_type;
-  op_input_types(operator_id, &left_type, &found->constant_type);
-  const Oid family = lookup_type_cache(left_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
-  if (!OidIsValid(family) || !FindComparison(operator_id, family, &found->comparison)) return false;
-  if (is_negated) found->comparison = Negated(found->comparison);
-  if (found->comparison == Comparison::kNotEqual) return false;  // of no one range
-  found->order_function = get_opfamily_proc(family, left_type, found->constant_type, BTORDER_PROC);
-  if (!OidIsValid(found->order_function)) return false;
-  found->reads_zone =
-      found->constant_type == TIMESTAMPTZOID && (left_type == DATEOID || left_type == TIMESTAMPOID);
-  return true;
+  return FindOrder(operator_id, is_negated, found);
 }
 
 }  // namespace tsext::pg

@@ -58,10 +58,10 @@ List *CompareBounds(const MonotoneComparison &comparison, const MonotoneBounds &
 /// The selectivity of a clause; negative when nothing is known.
 Selectivity Estimate(PlannerInfo *root, const RelOptInfo *rel, Node *clause, TupleDesc descriptor) {
   MonotoneComparison comparison;
-  auto *folded = reinterpret_cast<OpExpr *>(estimate_expression_value(root, clause));
+  auto *folded = reinterpret_cast<Expr *>(estimate_expression_value(root, clause));
   if (!IsA(folded, OpExpr) || !FindMonotoneComparison(folded, rel->relid, false, &comparison) ||
-      OidIsValid(comparison.range_type) || IsA(comparison.expression, Var) ||
-      !IsA(comparison.constant, Const))
+      comparison.is_negated || OidIsValid(comparison.range_type) ||
+      IsA(comparison.expression, Var) || !IsA(comparison.constant, Const))
     return -1;
   if (ParamsOf(comparison.expression) != NIL) return -1;
 

@@ -215,7 +215,7 @@ Filter *BuildComparison(FilterBuilder *builder, const OpExpr *clause, bool is_ne
 
 /// Comparison of an expression that rises with a column, or of a column with a constant of another
 /// type or with ranges.
-Filter *BuildMonotone(FilterBuilder *builder, OpExpr *clause, bool is_negated) {
+Filter *BuildMonotone(FilterBuilder *builder, Expr *clause, bool is_negated) {
   MonotoneComparison comparison;
   if (!FindMonotoneComparison(clause, builder->rel, is_negated, &comparison) ||
       !IsConstant(builder, reinterpret_cast<Node *>(comparison.constant)))
@@ -224,8 +224,7 @@ Filter *BuildMonotone(FilterBuilder *builder, OpExpr *clause, bool is_negated) {
   if (!IsInteger(filter->type.type)) return nullptr;
   filter->monotone = static_cast<MonotoneComparison *>(palloc(sizeof(MonotoneComparison)));
   *filter->monotone = comparison;
-  filter->expression = is_negated ? makeBoolExpr(NOT_EXPR, list_make1(clause), -1)
-                                  : reinterpret_cast<Expr *>(clause);
+  filter->expression = is_negated ? makeBoolExpr(NOT_EXPR, list_make1(clause), -1) : clause;
   filter->cost = kExpressionCost;
   builder->uses_expression = true;
   builder->may_fail = builder->may_fail || comparison.monotone.may_fail;
@@ -406,7 +405,7 @@ Filter *BuildFilter(FilterBuilder *builder, Node *clause, bool is_negated) {
     case T_OpExpr:
       filter = BuildComparison(builder, reinterpret_cast<OpExpr *>(clause), is_negated);
       if (filter == nullptr)
-        filter = BuildMonotone(builder, reinterpret_cast<OpExpr *>(clause), is_negated);
+        filter = BuildMonotone(builder, reinterpret_cast<Expr *>(clause), is_negated);
       break;
     case T_DistinctExpr:
       filter = BuildComparison(builder, reinterpret_cast<DistinctExpr *>(clause), false);
@@ -417,6 +416,8 @@ Filter *BuildFilter(FilterBuilder *builder, Node *clause, bool is_negated) {
       break;
     case T_ScalarArrayOpExpr:
       filter = BuildIn(builder, reinterpret_cast<ScalarArrayOpExpr *>(clause), is_negated);
+      if (filter == nullptr)
+        filter = BuildMonotone(builder, reinterpret_cast<Expr *>(clause), is_negated);
       break;
     case T_BoolExpr: {
       const bool used_expression = builder->uses_expression;

@@ -33,7 +33,7 @@ enum class FilterKind : uint8_t {
   kNull,
   kNotNull,
   kExpression,  ///< any expression over one column, evaluated once a dictionary value
-  kMonotone,    ///< an expression that rises with the column, comparison constant or <@ ranges
+  kMonotone,    ///< MonotoneComparison, of an expression that rises with the column
   kAlways,
   kNever
 };
