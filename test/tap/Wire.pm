@@ -5,12 +5,13 @@ use warnings;
 use HTTP::Tiny;
 use IO::Socket::INET;
 use Time::HiRes qw(sleep time);
+use Waiting;
 
 sub new
 {
 	my ($class, %given) = @_;    # node, http, udp: a cluster and its ports
 	my $self = bless {%given}, $class;
-	$self->{client} = HTTP::Tiny->new(timeout => 30);
+	$self->{client} = HTTP::Tiny->new(timeout => 180);
 	return $self;
 }
 
@@ -61,17 +62,17 @@ sub datagram
 sub connection
 {
 	my ($self) = @_;
-	return IO::Socket::INET->new(Proto => 'tcp', PeerAddr => "127.0.0.1:$self->{http}", Timeout => 10);
+	return IO::Socket::INET->new(Proto => 'tcp', PeerAddr => "127.0.0.1:$self->{http}", Timeout => 180);
 }
 
-# Everything a connection still says until its end, at most so many seconds.
+# Everything a connection still says until its end; undef when that does not come.
 sub rest_of
 {
-	my ($self, $socket, $seconds) = @_;
+	my ($self, $socket) = @_;
 	my $text = '';
 	eval {
 		local $SIG{ALRM} = sub { die "late\n" };
-		alarm $seconds;
+		alarm 180;
 		while (sysread($socket, my $part, 65536)) { $text .= $part }
 		alarm 0;
 	};
@@ -91,32 +92,29 @@ sub figures
 	return \%figures;
 }
 
-# Waits until the figures of a listener say that all datagrams so far have been dealt with. They are unchanged for half a second.
+# Waits until a listener has dealt with so many lines; its figures then.
 sub settle
 {
 	my ($self, $listener, $lines) = @_;
-	my $until = time + 30;
-	while (time < $until)
-	{
-		my $now = $self->figures($listener);
-		return $now if $now->{lines} >= $lines;
-		sleep 0.1;
-	}
+	wait_until(sub { $self->figures($listener)->{lines} >= $lines });
 	return $self->figures($listener);
 }
 
-# Waits for an answer to /ping: true when there was one.
-sub wait_for_http
+# Waits until datagrams are listened for: those of before are lost.
+sub wait_for_udp
 {
-	my ($self, $seconds) = @_;
-	my $until = time + ($seconds // 30);
-	while (time < $until)
-	{
-		my ($status) = HTTP::Tiny->new(timeout => 2)->get($self->url('/ping'))->{status};
-		return 1 if $status == 204;
-		sleep 0.1;
-	}
-	return 0;
+	my ($self) = @_;
+	return $self->{node}->poll_query_until('postgres', q{SELECT address IS NOT NULL FROM tsext.listener_stats WHERE listener = 'udp'});
 }
+
+# True when /ping is answered.
+sub answers
+{
+	my ($self) = @_;
+	return HTTP::Tiny->new(timeout => 10)->get($self->url('/ping'))->{status} == 204;
+}
+
+# Waits for an answer to /ping: true when there was one.
+sub wait_for_http { my ($self) = @_; return wait_until(sub { $self->answers }) }
 
 1;

@@ -6,6 +6,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep time);
+use Waiting;
 
 my $node = PostgreSQL::Test::Cluster->new('cagg_crash');
 $node->init;
@@ -46,22 +47,12 @@ UPDATE cpu SET usage = -usage WHERE host = 'late' AND usage % 3 = 0 AND time > '
 	return;
 }
 
-sub start_again
-{
-	# All processes must be gone before the next start.
-	for (1 .. 200) { last unless `ps -eo args` =~ /postgres: cagg_crash/; usleep(50_000); }
-	unlink $node->data_dir . '/postmaster.pid', $node->host . '/.s.PGSQL.' . $node->port . '.lock';
-	$node->{_pid} = undef;
-	$node->start;
-	return;
-}
-
 sub crash_at
 {
 	my ($point, $sql) = @_;
 	my ($status) = $node->psql('postgres', $sql, extra_params => [], connstr => $node->connstr('postgres') . " options='-c tsext.stop_point=$point:crash'");
 	isnt($status, 0, "$point: the server died");
-	start_again();
+	start_again($node);
 	return;
 }
 
@@ -126,15 +117,24 @@ is($node->safe_psql('postgres', 'SELECT count(*) > 0 FROM hourly; INSERT INTO cp
 $holder->query_safe('COMMIT');
 $holder->quit;
 # A cancelled refresh leaves the state of before.
-($status, $out, $err) = $node->psql('postgres', q{SELECT pg_advisory_lock(1); SET statement_timeout = '300ms'; SET tsext.stop_point = 'refresh_after_remove:wait:2';
+($status, $out, $err) = $node->psql('postgres', q{SELECT pg_advisory_lock(1); SET statement_timeout = '180s'; SET tsext.stop_point = 'refresh_after_remove:wait:2';
 	CALL refresh_continuous_aggregate('hourly', NULL, '2040-01-01')});
 is($status, 0, 'a stop point that nobody holds does not stop');
 my $waiter = $node->background_psql('postgres');
 $waiter->query_safe('SELECT pg_advisory_lock(2)');
 fill(100);
-($status, $out, $err) = $node->psql('postgres', q{SET statement_timeout = '300ms'; SET tsext.stop_point = 'refresh_after_remove:wait:2';
-	CALL refresh_continuous_aggregate('hourly', NULL, '2040-01-01')});
-like($err, qr/canceling statement due to statement timeout/, 'a refresh can be cancelled');
+my $before = $node->safe_psql('postgres', 'TABLE hourly_materialized ORDER BY bucket, host');
+my $cancelled = $node->background_psql('postgres', on_error_stop => 0);
+my $cancelled_pid = $cancelled->query_safe('SELECT pg_backend_pid()');
+$cancelled->query_until(qr/begins/, q{SET tsext.stop_point = 'refresh_after_remove:wait:2';
+\echo begins
+CALL refresh_continuous_aggregate('hourly', NULL, '2040-01-01');
+});
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_locks WHERE pid = $cancelled_pid AND locktype = 'advisory' AND NOT granted"), 'a refresh is under way');
+is($node->safe_psql('postgres', "SELECT pg_cancel_backend($cancelled_pid)"), 't', 'it is cancelled');
+ok(wait_until(sub { $cancelled->query('SELECT 1'); $cancelled->{stderr} =~ /canceling statement due to user request/ }), 'which ends it');
+is($node->safe_psql('postgres', 'TABLE hourly_materialized ORDER BY bucket, host'), $before, 'and leaves the buckets as they were');
+$cancelled->quit;
 $waiter->quit;
 $node->safe_psql('postgres', 'DROP TABLE hourly_before, daily_before');
 refresh_all();
@@ -153,14 +153,14 @@ for my $round (1 .. 3)
 	my (@out, @err);
 	my @load = map {
 		my ($clients, $file) = @{ ([ 6, $script ], [ 2, $refresh ])[$_] };
-		IPC::Run::start([ 'pgbench', '-n', '-c', $clients, '-T', 60, '-f', $file, '-h', $node->host, '-p', $node->port, 'postgres' ], '>', \$out[$_], '2>', \$err[$_]);
+		IPC::Run::start([ 'pgbench', '-n', '-c', $clients, '-T', 600, '-f', $file, '-h', $node->host, '-p', $node->port, 'postgres' ], '>', \$out[$_], '2>', \$err[$_]);
 	} 0 .. 1;
 	usleep(2_000_000 + 300_000 * $round);
 	my $pid = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
 	kill 'KILL', $pid;
 	$_->finish for @load;
 	unlike($err[1], qr/ERROR/, "kill $round: no refresh failed before");
-	start_again();
+	start_again($node);
 	is($node->safe_psql('postgres', $exact), '0', "kill $round: the view is right");
 	refresh_all();
 	is($node->safe_psql('postgres', "$exact; SELECT pending()"), "0\n0", "kill $round: the next refresh completes");

@@ -26,6 +26,8 @@ COPY source TO '$csv' (FORMAT csv);
 
 # Runs a statement under a time-out in a session that must be usable afterwards. Its answer to what comes next is "alive".
 # True when the statement itself was cut short: on a busy machine RESET can be too, so it is said more than once.
+my $reset = 'RESET statement_timeout; ' x 30;
+
 sub cut_short
 {
 	my ($milliseconds, $sql) = @_;
@@ -33,7 +35,7 @@ sub cut_short
 SET tsext.bulk_memory = '1MB'; SET statement_timeout = ${milliseconds};
 $sql;
 \\echo state :SQLSTATE
-RESET statement_timeout; RESET statement_timeout; RESET statement_timeout;
+$reset
 SELECT 'alive ' || count(*) FROM (SELECT FROM t LIMIT 1) s;}, on_error_stop => 0);
 	die "the session did not survive: $status $out $err" unless $out =~ /alive/;
 	die "another error: $err" if $err =~ /ERROR/ && $err !~ /canceling statement due to statement timeout/;

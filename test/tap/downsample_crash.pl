@@ -5,7 +5,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
+use Waiting;
 
 my $node = PostgreSQL::Test::Cluster->new('downsample');
 $node->init;
@@ -68,14 +68,6 @@ sub check_all
 	is($node->safe_psql('postgres', q{SET enable_seqscan = off; SELECT count(*) FROM t WHERE total >= 0}), $node->safe_psql('postgres', 'SELECT count(*) FROM t'), "$what: the index has every row");
 }
 
-sub start_again
-{
-	for (1 .. 100) { last unless -e $node->data_dir . '/postmaster.pid'; usleep(100_000); }
-	unlink $node->data_dir . '/postmaster.pid';
-	$node->{_pid} = undef;
-	$node->start;
-}
-
 # More rounds by hand: TSEXT_CRASH_ROUNDS=34 are 204 kills.
 my $day = 0;
 for my $round (1 .. $ENV{TSEXT_CRASH_ROUNDS} || 1)
@@ -89,7 +81,7 @@ for my $point (qw(downsample_after_read remove_after_delete write_after_director
 	my ($status) = $node->psql('postgres', "SET tsext.stop_point = '$point:crash'; CALL run_job($job)");
 	if ($status == 0) { fail("$point: the server died"); next; }
 	pass("$point: the server died");
-	start_again();
+	start_again($node);
 	check_all("$point, after the crash");
 	$node->safe_psql('postgres', "CALL run_job($job)");
 	check_all("$point, after the next run");
@@ -125,7 +117,7 @@ my $pid = $node->safe_psql('postgres', q{SELECT pid FROM pg_locks WHERE locktype
 kill 'KILL', $pid;
 eval { $runner->{run}->finish; };
 eval { $holder->{run}->finish; };
-start_again();
+start_again($node);
 is($node->safe_psql('postgres', $raw), $left, 'what was committed stays done');
 check_all('killed between ranges');
 my $done = $node->safe_psql('postgres', q{SELECT string_agg(ctid::text, ' ') FROM tsext.downsample_range});

@@ -7,6 +7,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
+use Waiting;
 use Wire;
 
 my $node = PostgreSQL::Test::Cluster->new('ingest_crash');
@@ -20,7 +21,12 @@ restart_after_crash = on
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION tsext; CREATE ROLE agent LOGIN; GRANT CREATE ON SCHEMA public TO agent');
 ok($wire->wait_for_http, 'the listener is up');
-my $pid = sub { $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'tsext $_[0] listener'") };
+# The process of a listener, which may be about to come.
+my $pid = sub {
+	my ($listener) = @_;
+	return wait_until(sub { $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'tsext $listener listener'") })
+	  // die "there is no $listener listener";
+};
 
 # A child writes batches of ten until it is told to end; what was acknowledged goes to a file.
 my $acknowledged = $node->basedir . '/acknowledged';
@@ -48,18 +54,20 @@ my $seen = sub {
 };
 my $progress = sub {
 	my $before = $seen->();
-	for (1 .. 600) { last if $seen->() >= $before + 20; sleep 0.1 }
-	return $seen->() >= $before + 20;
+	return wait_until(sub { $seen->() >= $before + 20 });
 };
 ok($progress->(), 'lines are written');
 foreach my $round (1 .. 3)
 {
 	foreach my $listener (qw(http udp))
 	{
+		my $log_end = -s $node->logfile;
 		kill 'KILL', $pid->($listener);
 		my $began = time;
+		# The others go on until the postmaster has seen it.
+		$node->wait_for_log(qr/database system is ready to accept connections/, $log_end);
 		ok($wire->wait_for_http, "up again after kill -9 of the $listener worker");
-		cmp_ok(time - $began, '<', 20, 'within seconds');
+		cmp_ok(time - $began, '<', 60, 'within a minute');
 		ok($progress->(), 'and lines are written again');
 	}
 }
@@ -67,8 +75,8 @@ foreach my $round (1 .. 3)
 my $http = $pid->('http');
 my $launcher = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'tsext launcher'});
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($http)");
-ok($progress->(), 'up again after pg_terminate_backend');
-isnt($pid->('http'), $http, 'in another process');
+ok(wait_until(sub { $pid->('http') != $http }), 'another process after pg_terminate_backend');
+ok($progress->(), 'to which lines are written');
 is($node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'tsext launcher'}), $launcher, 'without a restart of the server');
 foreach my $round (1 .. 2)
 {
@@ -87,9 +95,9 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT n FROM stream GRO
 is($node->safe_psql('postgres', q{SELECT bool_and(lines = stored + rejected) FROM tsext.listener_stats}), 't', 'lines = stored + rejected');
 
 # Datagrams: a clean stop stores what has been read.
-$wire->datagram(join '', map { "last v=$_ 1700000000000000000\n" } 1) foreach 1;
+ok($wire->wait_for_udp, 'datagrams are listened for');
+$wire->datagram("last v=1 1700000000000000000\n");
 $wire->datagram("last,n=$_ v=1 1700000000000000000") foreach 1 .. 200;
-sleep 0.02;
 $node->stop('fast');
 $node->start;
 is($node->safe_psql('postgres', q{SELECT count(*) FROM last}), '201', 'a stop stores the datagrams that were read');

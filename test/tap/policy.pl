@@ -5,10 +5,11 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Waiting;
 
 my $node = PostgreSQL::Test::Cluster->new('policy');
 $node->init;
-$node->append_conf('postgresql.conf', "tsext.compact_background = off\nrestart_after_crash = on");
+$node->append_conf('postgresql.conf', "tsext.compact_background = off\nrestart_after_crash = on\nautovacuum = off");
 $node->start;
 
 $node->safe_psql(
@@ -29,22 +30,10 @@ my $stored = q{SELECT count(*) FROM tsext.segment WHERE store = (SELECT reltoast
 is($node->safe_psql('postgres', $differences), 0, 'the table has what its twin has');
 cmp_ok($node->safe_psql('postgres', $stored), '>', 5, 'some of it is cold');
 
-# Runs a statement during which a stop point kills the server; waits until it is up again, by its log: a connection before the
-# postmaster has seen the crash, or during recovery, would fail. True when it was killed.
-sub killed_by
-{
-	my ($statement, $error) = @_;
-	my $log_end = -s $node->logfile;
-	my $status = $node->psql('postgres', $statement, stdout => \my $out, stderr => $error);
-	return 0 if $status == 0;
-	$node->wait_for_log(qr/database system is ready to accept connections/, $log_end);
-	return 1;
-}
-
 # Killed anywhere: as before. Each run would drop ten cold chunks and one hot.
 for my $point (qw(retention_after_refresh retention_after_aggregates drop_after_segments retention_after_drop)) {
 	my $err = '';
-	ok(killed_by("SET tsext.stop_point = '$point:crash'; CALL run_job($job)", \$err), "$point: the server was killed");
+	ok(killed_by($node, "SET tsext.stop_point = '$point:crash'; CALL run_job($job)", \$err), "$point: the server was killed");
 	like($err, qr/server closed the connection|connection to server was lost/, "$point: in the middle of the run");
 	is($node->safe_psql('postgres', $differences), 0, "$point: nothing is half done");
 }
@@ -76,6 +65,7 @@ for (1 .. 5) {
 cmp_ok($size->(), '<=', $before * 1.2, 'space is used again');
 
 # Dump and restore.
+keep_off_the_hour();
 $node->safe_psql(
 	'postgres', q{
 	ALTER FUNCTION app.ticks() RENAME TO "Ticks";
@@ -191,7 +181,7 @@ for my $round (1 .. $rounds) {
 			  INSERT INTO kill.$name SELECT (ticks - g) * $unit, g FROM kill.clock, generate_series(1, 700) g");
 			$node->safe_psql('postgres', "SELECT rows_moved FROM tsext.compact('kill.$name')") if $kills % 3 != 2;
 			$node->safe_psql('postgres', "CALL refresh_continuous_aggregate('kill.${name}_tens', NULL, NULL)") if $kills % 2 == 0;
-			$kills++ if killed_by("SET tsext.stop_point = '$point:crash'; CALL run_job($job)", \my $ignored);
+			$kills++ if killed_by($node, "SET tsext.stop_point = '$point:crash'; CALL run_job($job)", \my $ignored);
 			$look->($name, "$point, round $round", 0);
 		}
 		$node->safe_psql('postgres', "CALL run_job($job)");
@@ -201,6 +191,7 @@ for my $round (1 .. $rounds) {
 is($wrong, 0, "killed $kills times, the aggregates are right and the next run completes");
 cmp_ok($kills, '>=', 8 * $rounds, 'killed at nearly every step');
 
+keep_off_the_hour();
 # On schedule, as a role that owns nothing but its table.
 $node->safe_psql(
 	'postgres', q{

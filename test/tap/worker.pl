@@ -4,6 +4,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Waiting;
 
 my $node = PostgreSQL::Test::Cluster->new('worker');
 $node->init(allows_streaming => 1);
@@ -13,7 +14,7 @@ tsext.compact_age = 1
 max_worker_processes = 16
 });
 $node->start;
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'tsext launcher'}), '1', 'the launcher runs');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'tsext launcher'}), 'the launcher runs');
 $node->safe_psql('postgres', 'CREATE EXTENSION tsext');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'tsext compaction' AND datname = 'postgres'}),
 	'CREATE EXTENSION brings a worker');
@@ -35,17 +36,17 @@ is($node->safe_psql('postgres', $cold), '10000', 'until compaction is asked for'
 
 # A table that cannot be compacted stops neither the worker nor other tables, and is not tried again at once.
 $node->safe_psql('postgres', q{ALTER SYSTEM SET tsext.stop_point = 'compact_after_delete:error'});
-$node->reload;
+reload_settings($node);
 my $hot = q{(time timestamptz NOT NULL, v int) USING tsext; SET tsext.enable_bulk = off; INSERT INTO %s SELECT '2024-01-01 00:00+00'::timestamptz + g * interval '1 s', g FROM generate_series(1, 10000) g};
 my $worker = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'tsext compaction' AND datname = 'postgres'};
 my $pid = $node->safe_psql('postgres', $worker);
 my $errors = sub { my @found = slurp_file($node->logfile) =~ /stop point "compact_after_delete" reached/g; scalar @found };
 $node->safe_psql('postgres', 'CREATE TABLE failing ' . sprintf($hot, 'failing'));
-for (1 .. 300) { last if $errors->(); select(undef, undef, undef, 0.1); }
+wait_until($errors);
 sleep 4;
 is($errors->(), 1, 'the failing one was tried once');
 $node->safe_psql('postgres', 'ALTER SYSTEM RESET tsext.stop_point');
-$node->reload;
+reload_settings($node);
 $node->safe_psql('postgres', 'CREATE TABLE fine ' . sprintf($hot, 'fine'));
 my $fine = $cold =~ s/'t'/'fine'/r;
 ok($node->poll_query_until('postgres', "SELECT ($fine) = 10000"), 'another table is compacted');
