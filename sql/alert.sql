@@ -173,14 +173,20 @@ CALL run_job(:slow);
 SELECT tsext.alter_alert('slow', enabled => false);
 SELECT name, labels, state, enabled, notify_channel FROM tsext.alerts;
 SELECT * FROM news();
+BEGIN;  -- the scheduler keeps out of it
 SELECT tsext.alter_alert('slow', enabled => true);
 SELECT enabled FROM tsext.alerts;
+SELECT paused(:slow) = :slow AS paused;
+COMMIT;
 -- Without its job an alert is disabled; enabling gives it another.
 SELECT delete_job(:slow);
 SELECT name, every, enabled, job_id FROM tsext.alerts;
 SELECT tsext.alter_alert('slow', every => '1 min');
+BEGIN;
 SELECT tsext.alter_alert('slow', enabled => true);
 SELECT name, every, enabled, job_id > :slow AS another FROM tsext.alerts;
+SELECT paused(job_id) > 0 AS paused FROM tsext.alerts;
+COMMIT;
 SELECT tsext.drop_alert('slow');
 SELECT count(*) FROM tsext.alerts;
 SELECT (SELECT count(*) FROM tsext.alert_instance) AS instances, (SELECT count(*) FROM tsext.alert_status) AS status,

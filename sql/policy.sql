@@ -7,7 +7,11 @@ SET datestyle = 'ISO';
 SET tsext.enable_bulk = off;
 \set later '''2100-01-01''::timestamptz'
 
--- Each table has a heap twin. Hours for ten days until now, in chunks of a day.
+-- The hour must not end between now() here and now() there; nor days and months, which end with an hour.
+DO $$ BEGIN
+  IF extract(epoch FROM clock_timestamp()) % 3600 > 3540 THEN PERFORM pg_sleep(3601 - extract(epoch FROM clock_timestamp()) % 3600); END IF;
+END $$;
+-- Each table has a heap twin. Hours of ten days until this one began, in chunks of a day.
 CREATE PROCEDURE make(name text, type text, width text, value text) LANGUAGE plpgsql AS $$
 BEGIN
   EXECUTE format('CREATE TABLE %I (time %s NOT NULL, host text, v int) USING tsext WITH (tsext.time_column = time, tsext.chunk_interval = %L)',
@@ -28,8 +32,8 @@ BEGIN
   RETURN n;
 END $$;
 
-CALL make('points', 'timestamptz', '1 day', 'date_trunc(''hour'', now()) - g * interval ''1 hour''');
-CALL make('local', 'timestamp', '1 day', 'date_trunc(''hour'', localtimestamp) - g * interval ''1 hour''');
+CALL make('points', 'timestamptz', '1 day', 'date_trunc(''day'', now()) - g * interval ''1 hour''');
+CALL make('local', 'timestamp', '1 day', 'date_trunc(''day'', localtimestamp) - g * interval ''1 hour''');
 CALL make('days', 'date', '1 day', 'current_date - g / 24');
 CALL make('numbers', 'bigint', '100', '(10000 - g * 10)');
 CALL make('ints', 'int', '100', '(10000 - g * 10)');
@@ -140,6 +144,10 @@ SELECT remove_continuous_aggregate_policy('points');
 SELECT remove_retention_policy('no_such_table');
 SELECT count(*) FROM tsext.jobs WHERE proc_name LIKE 'policy%';
 
+-- The hour must not end between now() here and now() there; nor days and months, which end with an hour.
+DO $$ BEGIN
+  IF extract(epoch FROM clock_timestamp()) % 3600 > 3540 THEN PERFORM pg_sleep(3601 - extract(epoch FROM clock_timestamp()) % 3600); END IF;
+END $$;
 -- retention, run by hand
 SELECT add_retention_policy('points', '5 days', initial_start => :later) AS points \gset
 SELECT add_retention_policy('local', interval '5 days', initial_start => :later) AS local \gset
