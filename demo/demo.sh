@@ -27,10 +27,18 @@ TSEXT_LISTEN=1 test/server.sh start demo
 eval "$(test/server.sh env demo)"
 bin=$(dirname "$(command -v /usr/lib/postgresql/15/bin/psql || command -v psql)")
 query() { "$bin/psql" -X -q -v ON_ERROR_STOP=1 "$@"; }
+wait_for() {   # wait_for QUERY: until it gives t, at most three minutes
+  local i
+  for ((i = 0; i < 900; i++)); do
+    if [ "$(query -At -c "$1")" = t ]; then return; fi
+    sleep 0.2
+  done
+}
 export PGDATABASE=postgres
 # The listeners of an earlier demo leave its database first.
 for setting in udp_listen http_listen; do query -c "ALTER SYSTEM RESET tsext.$setting"; done
 query -c 'SELECT pg_reload_conf()' >/dev/null
+wait_for "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'tsext % listener'"
 query -c 'DROP DATABASE IF EXISTS demo WITH (FORCE)' -c 'CREATE DATABASE demo' 2>/dev/null
 export PGDATABASE=demo
 echo "loading demo/data: air quality of Beijing (CC BY 4.0), Numenta's sensor readings (MIT) …"
@@ -59,9 +67,9 @@ query -f demo/jobs.sql
 # Lines from the network. InfluxDB's ports where they are free, others where they are not.
 free_port() {   # free_port TYPE PORT
   python3 - "$@" <<'PYTHON'
-import socket, sys
+import random, socket, sys
 kind = getattr(socket, "SOCK_" + sys.argv[1])
-for port in (int(sys.argv[2]), 0):
+for port in (int(sys.argv[2]), *random.sample(range(10240, 32768), 100)):    # below the ports of whoever connects
     try:
         s = socket.socket(socket.AF_INET, kind)
         s.bind(("127.0.0.1", port))
@@ -77,19 +85,13 @@ for setting in "listen_database = 'demo'" "listen_role = 'demo_lines'" "udp_list
   query -c "ALTER SYSTEM SET tsext.$setting"
 done
 query -c 'SELECT pg_reload_conf()' >/dev/null
-for ((i = 0; i < 150; i++)); do
-  if [ "$(query -At -c 'SELECT count(address) FROM tsext.listener_stats')" = 2 ]; then break; fi
-  sleep 0.2
-done
+wait_for 'SELECT count(address) = 2 FROM tsext.listener_stats'
 echo
 echo 'Lines of InfluxDB'"'"'s protocol from the network:'
 run() { echo "    $1"; eval "$1"; }
 run "echo \"test,host=server,region=us-east1 value=0.80 1234567890000000000\" | nc -u -w1 127.0.0.1 $udp"
 run "curl -sS -f -X POST 'http://127.0.0.1:$http/write?precision=s' --data-binary 'weather,station=north temperature=21.5 1700000000'"
-for ((i = 0; i < 50; i++)); do
-  if [ "$(query -At -c "SELECT to_regclass('test') IS NOT NULL")" = t ]; then break; fi
-  sleep 0.1
-done
+wait_for "SELECT to_regclass('test') IS NOT NULL"
 query -P footer=off -c 'TABLE test' -c 'TABLE weather'
 run "curl -sS -f -X POST -d 'q=SELECT * from test' localhost:$http/query"
 echo

@@ -3,7 +3,7 @@
 The server is the one of PGHOST and PGPORT. A block that starts with "-- not run" is for the eye only.
 Prints one line of TAP a block; exits with 1 when one fails.
 """
-import pathlib, re, subprocess, sys
+import pathlib, re, subprocess, sys, time
 
 BLOCK = re.compile(r"^```sql\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -12,6 +12,19 @@ def psql(database, script):
     run = subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database], input=script, text=True,
                          capture_output=True)
     return run.returncode, run.stdout + run.stderr
+
+
+def let_jobs_run(database):
+    """Jobs that a block has made start at once; the next block shall not meet them half done."""
+    busy = """\\pset format unaligned
+\\pset tuples_only
+SELECT count(*) FROM tsext.jobs WHERE job_id >= 1000 AND scheduled AND (status IN ('starting', 'running') OR next_start <= now());"""
+    until = time.monotonic() + 180
+    while time.monotonic() < until:
+        status, output = psql(database, busy)
+        if status or output.strip() == "0":      # an error: without the extension there are no jobs
+            break
+        time.sleep(0.1)
 
 
 def main():
@@ -29,10 +42,12 @@ def main():
             number += 1
             line = text.count("\n", 0, block.start()) + 1
             status, output = psql(database, block[1])
+            let_jobs_run(database)
             failures += status != 0
             print(f"{'not ok' if status else 'ok'} {number} - {page}:{line}")
             if status:
                 print(output)
+        psql("postgres", f"DROP DATABASE {database} WITH (FORCE);")      # each has a scheduler, and there are 16 workers
     print(f"1..{number}")
     return 1 if failures or not number else 0
 

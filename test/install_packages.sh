@@ -43,7 +43,7 @@ elif command -v sudo >/dev/null; then as_root=(sudo)
 else echo "these packages are missing and neither root nor sudo is here: ${packages[*]}" >&2; exit 1; fi
 
 run_apt() {
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o Dpkg::Use-Pty=0 -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 \
     -o Dpkg::Options::=--force-confold "$@"
 }
 # The package lists may be absent (a fresh container) or older than what the mirror still has.

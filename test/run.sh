@@ -13,7 +13,8 @@
 #     clients       collectd and InfluxDB's clients write to the listeners, drivers read it back
 #     doc           the SQL of README.md and doc/*.md runs
 #
-# By hand: test/by_hand/disk_full.sh (a full disk), hostile_clients.py (the listeners), kill_jobs.py (SIGKILL at every stop point of jobs);
+# By hand: test/by_hand/disk_full.sh (a full disk), hostile_clients.py (the listeners), kill_jobs.py (SIGKILL at every stop point of jobs),
+# stall.py (any of this on a machine that stalls);
 # test/suites (PostgreSQL's own tests).
 #
 # Everything it makes lies under build/ (or, when the server's account cannot reach that, in a staged directory that is
@@ -22,6 +23,8 @@ set -uo pipefail
 umask 022
 cd "$(dirname "$0")/.."
 unset MAKEFLAGS MAKELEVEL MFLAGS PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGSERVICE
+# Limits of waiting: nothing takes so long but what never comes, and a busy machine shall not look like that.
+export PGCTLTIMEOUT=300 PG_TEST_TIMEOUT_DEFAULT=300
 all_layers=(style core fuzz build regress isolation tap differential clients doc)
 layers=("${@:-${all_layers[@]}}")
 if [ $# = 0 ]; then layers=("${all_layers[@]}"); fi
@@ -88,8 +91,8 @@ servers=()
 start_server() {   # start_server NAME [LINES FOR POSTGRESQL.CONF]
   servers+=("$1")
   # Tests say themselves when rows are compacted.
-  printf '%s\n' "tsext.compact_background = off" "${2:-}" >"$out/server.conf"
-  TSEXT_CONF=$out/server.conf supervised 900 "$out/server-$1.log" test/server.sh start "$1" || { failed "the server does not start" "$out/server-$1.log"; return 1; }
+  printf '%s\n' "tsext.compact_background = off" "${2:-}" >"$out/server-$1.conf"
+  TSEXT_CONF=$out/server-$1.conf supervised 900 "$out/server-$1.log" test/server.sh start "$1" || { failed "the server does not start" "$out/server-$1.log"; return 1; }
   mapfile -t server_env < <(test/server.sh env "$1" | sed 's/^export //' | tr ' ' '\n')
 }
 wipe_server() { test/server.sh wipe "$1"; }
@@ -186,7 +189,8 @@ run_pg_regress() {  # run_pg_regress NAME PROGRAM TESTS…, arguments of the pro
   shift 2
   local log=$out/$name.log
   mkdir -p "$out/$name"
-  start_server "$name" || return
+  # Autovacuum would come whenever it likes: it holds locks and changes plans.
+  start_server "$name" "autovacuum = off" || return
   supervised 1500 "$log" env "${server_env[@]}" PGOPTIONS="-c statement_timeout=300s" "$program" --bindir="$bin" --outputdir="$out/$name" \
     --user=postgres --dbname=regression --load-extension=tsext "${regress_args[@]}" "$@"
   status=$?
@@ -231,7 +235,7 @@ layer_tap() {
   if [ "$(id -u)" = 0 ]; then chown -R "${TSEXT_USER:-postgres}" "$root/tap"; fi
   for file in "${tests[@]}"; do
     name=$(basename "$file" .pl)
-    directory=$root/tap supervised 600 "$out/tap-$name.log" "$PWD/test/server.sh" as env PATH="$bin:$PATH" PERL5LIB="$pgxs/test/perl:$root/tap/tests" \
+    directory=$root/tap supervised 1500 "$out/tap-$name.log" "$PWD/test/server.sh" as env PATH="$bin:$PATH" PERL5LIB="$pgxs/test/perl:$root/tap/tests" \
       TESTDIR="$root/tap" TESTDATADIR="$root/tap/tmp_check" TEMP_CONFIG="$root/tap/tsext.conf" PG_REGRESS="$pgxs/test/regress/pg_regress" \
       prove -v --timer "tests/${file#test/tap/}"
     status=$?
@@ -241,48 +245,67 @@ layer_tap() {
 }
 
 layer_differential() {
-  start_server differential || return
-  supervised 600 "$out/differential.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/differential/differential.py --seed 1 \
+  # Its programs vacuum and analyze themselves; autovacuum's locks would run into the short time-outs of some.
+  start_server differential "autovacuum = off" || return
+  supervised 900 "$out/differential.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/differential/differential.py --seed 1 \
     --seconds "${TSEXT_DIFFERENTIAL_SECONDS:-60}" --keep-going
   count_tap "random statements" "$out/differential.log" $?
-  supervised 600 "$out/query.log" env "${server_env[@]}" python3 test/differential/query.py --seed 1 \
+  supervised 900 "$out/query.log" env "${server_env[@]}" python3 test/differential/query.py --seed 1 \
     --seconds "${TSEXT_QUERY_SECONDS:-40}" --keep-going
   count_tap "random queries" "$out/query.log" $?
   tail -n 1 "$out/query.log"
-  supervised 600 "$out/aggregates.log" env "${server_env[@]}" python3 test/differential/aggregates.py --seed 1 \
+  supervised 900 "$out/aggregates.log" env "${server_env[@]}" python3 test/differential/aggregates.py --seed 1 \
     --seconds "${TSEXT_AGGREGATES_SECONDS:-60}" --keep-going
   count_tap "continuous aggregates under random writes" "$out/aggregates.log" $?
-  supervised 300 "$out/aggregates_race.log" env "${server_env[@]}" python3 test/differential/aggregates_race.py --seconds "${TSEXT_RACE_SECONDS:-20}"
+  supervised 900 "$out/aggregates_race.log" env "${server_env[@]}" python3 test/differential/aggregates_race.py --seconds "${TSEXT_RACE_SECONDS:-20}"
   count_tap "continuous aggregates in a race" "$out/aggregates_race.log" $?
-  supervised 300 "$out/lines.log" env "${server_env[@]}" python3 test/differential/lines.py --seconds "${TSEXT_LINES_SECONDS:-15}"
+  supervised 900 "$out/lines.log" env "${server_env[@]}" python3 test/differential/lines.py --seconds "${TSEXT_LINES_SECONDS:-15}"
   count_tap "random lines" "$out/lines.log" $?
-  supervised 300 "$out/grafana.log" env "${server_env[@]}" python3 test/differential/grafana.py
+  supervised 900 "$out/grafana.log" env "${server_env[@]}" python3 test/differential/grafana.py
   count_tap "Grafana's statements" "$out/grafana.log" $?
   supervised 1200 "$out/real_data.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/differential/real_data.py
   count_tap "real data" "$out/real_data.log" $?
   wipe_server differential
 }
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# Below the ports that the kernel gives to whoever connects: nobody takes it in between by chance.
+free_port() {   # free_port tcp|udp
+  python3 - "$1" <<'PYTHON'
+import random, socket, sys
+while True:
+    with socket.socket(type=socket.SOCK_STREAM if sys.argv[1] == "tcp" else socket.SOCK_DGRAM) as s:
+        try:
+            s.bind(("127.0.0.1", random.randrange(10240, 32768)))
+        except OSError:
+            continue
+        print(s.getsockname()[1])
+        break
+PYTHON
+}
 layer_clients() {
   local http udp modules=$PWD/build/clients/node_modules
   mkdir -p build/clients
   if ! cmp -s test/clients/package.json build/clients/package.json || [ ! -d "$modules" ]; then
     cp test/clients/package.json build/clients/
-    if ! supervised 300 "$out/clients-npm.log" npm install --prefix build/clients --no-audit --no-fund --silent; then
-      rm -f build/clients/package.json
-      failed "npm install" "$out/clients-npm.log"
-      return
-    fi
+    local tries=1
+    until supervised 300 "$out/clients-npm.log" npm install --prefix build/clients --no-audit --no-fund --silent; do
+      if [ $tries = 3 ]; then
+        rm -f build/clients/package.json
+        failed "npm install" "$out/clients-npm.log"
+        return
+      fi
+      tries=$((tries + 1))
+      sleep 10   # the registry may be out of reach for a moment
+    done
   fi
-  http=$(free_port) udp=$(free_port)
+  http=$(free_port tcp) udp=$(free_port udp)
   start_server clients "tsext.http_listen = '127.0.0.1:$http'
 tsext.udp_listen = '127.0.0.1:$udp'
 $(cat test/clients/postgresql.conf)" || return
   test/server.sh psql clients -q -v ON_ERROR_STOP=1 -c 'CREATE EXTENSION tsext' -c 'CREATE ROLE agent LOGIN' \
     -c 'GRANT CREATE ON SCHEMA public TO agent' -c 'GRANT CREATE ON DATABASE postgres TO agent' || { failed "the role of the listeners"; return; }
   # Debian's python3: its packages are Debian's.
-  supervised 300 "$out/clients.log" env "${server_env[@]}" TSEXT_HTTP_PORT="$http" TSEXT_UDP_PORT="$udp" TSEXT_NODE_MODULES="$modules" \
+  supervised 1500 "$out/clients.log" env "${server_env[@]}" TSEXT_HTTP_PORT="$http" TSEXT_UDP_PORT="$udp" TSEXT_NODE_MODULES="$modules" \
     /usr/bin/python3 test/clients/clients.py
   count_tap "clients" "$out/clients.log" $?
   wipe_server clients
@@ -290,7 +313,7 @@ $(cat test/clients/postgresql.conf)" || return
 
 layer_doc() {
   start_server doc || return
-  supervised 300 "$out/doc.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/doc_examples.py
+  supervised 1500 "$out/doc.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/doc_examples.py
   count_tap "examples" "$out/doc.log" $?
   wipe_server doc
 }

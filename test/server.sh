@@ -2,7 +2,7 @@
 # A private PostgreSQL server with the built extension, for trying things, the tests, the demo and the benchmarks.
 #
 #   test/server.sh start [NAME]   install into build/install, make a cluster build/servers/NAME if there is none, start it
-#   test/server.sh stop  [NAME]   stop it (immediate after 20 s)
+#   test/server.sh stop  [NAME]   stop it (immediate after 60 s)
 #   test/server.sh wipe  [NAME]   stop it and remove its files
 #   test/server.sh clean          wipe all servers and remove what was staged outside build/
 #   test/server.sh env   [NAME]   print PGHOST, PGPORT, PGUSER … for: eval "$(test/server.sh env)"
@@ -64,12 +64,13 @@ shared_preload_libraries = '$root/install$pkglib/tsext'
 CONF
 }
 
+# Below the ports that the kernel gives to whoever connects.
 first_free_port() {
   local port
-  for ((port = 54330; port < 54430; port++)); do
+  for ((port = 24330; port < 24430; port++)); do
     if ! (exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null; then echo $port; return; fi
   done
-  echo "no free port between 54330 and 54429" >&2
+  echo "no free port between 24330 and 24429" >&2
   return 1
 }
 
@@ -78,8 +79,8 @@ is_running() { [ -f "$data/postmaster.pid" ] && as_server "$bin/pg_ctl" -D "$dat
 
 stop_server() {
   is_running || return 0
-  as_server "$bin/pg_ctl" -D "$data" -m fast -t 20 stop >/dev/null 2>&1 ||
-    as_server "$bin/pg_ctl" -D "$data" -m immediate -t 20 stop >/dev/null 2>&1 || true
+  as_server "$bin/pg_ctl" -D "$data" -m fast -t 60 stop >/dev/null 2>&1 ||
+    as_server "$bin/pg_ctl" -D "$data" -m immediate -t 60 stop >/dev/null 2>&1 || true
   if is_running; then echo "server \"$name\" did not stop; see $dir/log" >&2; return 1; fi
 }
 
@@ -114,7 +115,7 @@ CONF
     } | as_server tee -a "$data/postgresql.conf" >/dev/null
   fi
   if ! is_running; then
-    as_server "$bin/pg_ctl" -D "$data" -l "$dir/log" -w -t 60 start >/dev/null || { tail -n 30 "$dir/log" >&2; exit 1; }
+    as_server "$bin/pg_ctl" -D "$data" -l "$dir/log" -w -t 300 start >/dev/null || { tail -n 30 "$dir/log" >&2; exit 1; }
   fi
   ;;
 stop) stop_server ;;

@@ -45,7 +45,7 @@ async function main() {
     await write.close();   // which waits for the last batch only
     const read = () => pg.query(`SELECT room, temp, n, u, b, s FROM node2."${name}" ORDER BY time`);
     let { rows } = await read();
-    for (let i = 0; i < 100 && rows.length < 500; i++) {
+    for (let i = 0; i < 1800 && rows.length < 500; i++) {
       await new Promise((resolve) => setTimeout(resolve, 100));
       ({ rows } = await read());
     }

@@ -35,7 +35,7 @@ class Session:
         self.number, self.log = number, log
         self.connection = Connection(database)
         self.block = None               # None, "READ COMMITTED" or "REPEATABLE READ"
-        for setting in ("timezone = 'UTC'", "lock_timeout = '50ms'", "statement_timeout = '60s'", "client_min_messages = error", "extra_float_digits = 1"):
+        for setting in ("timezone = 'UTC'", "lock_timeout = '50ms'", "statement_timeout = '300s'", "client_min_messages = error", "extra_float_digits = 1"):
             self.get(f"SET {setting}")
 
     def run(self, text):

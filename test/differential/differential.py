@@ -37,7 +37,7 @@ class Round:
 
     def create(self):
         r = self.random
-        for statement in ["SET client_min_messages = error", "SET timezone = 'UTC'", "SET lock_timeout = '20s'", "SET statement_timeout = '120s'",
+        for statement in ["SET client_min_messages = error", "SET timezone = 'UTC'", "SET lock_timeout = '180s'", "SET statement_timeout = '300s'",
                           "DROP TABLE IF EXISTS t, h", "SET bytea_output = 'hex'", "SET extra_float_digits = 1"]:
             self.session.get(statement)
         self.levels = simd_levels(self.session)
@@ -355,7 +355,7 @@ class Round:
         if self.reader or self.in_transaction:
             return
         session = Session(self.database)
-        session.get("SET statement_timeout = '120s'")
+        session.get("SET statement_timeout = '300s'")
         session.get("SET timezone = 'UTC'")
         session.get("BEGIN ISOLATION LEVEL REPEATABLE READ")
         self.reader = (session, session.get(self.SNAPSHOT.format("t")))

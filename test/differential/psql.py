@@ -48,7 +48,7 @@ class Session:
     def close(self):
         self.psql.stdin.close()
         self.psql.stdout.close()
-        self.psql.wait(timeout=60)
+        self.psql.wait(timeout=300)
 
 
 def bit_exact(columns, table):

@@ -153,7 +153,7 @@ class Runner:
         self.levels = [level for level in ("v1", "v3", "v4") if self.heap.run(f"SET tsext.simd = '{level}'")[0] == FINE]
 
     def connect(self):
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while True:
             try:
                 self.heap, self.tsext = Connection(self.database), Connection(self.database)
@@ -163,7 +163,7 @@ class Runner:
                     raise
                 time.sleep(0.3)
         for c in (self.heap, self.tsext):
-            c.get("SET client_min_messages = error; SET datestyle = 'ISO, YMD'; SET jit = off; SET max_parallel_workers_per_gather = 0; SET statement_timeout = '60s'")
+            c.get("SET client_min_messages = error; SET datestyle = 'ISO, YMD'; SET jit = off; SET max_parallel_workers_per_gather = 0; SET statement_timeout = '300s'")
 
     def build(self, statements, tables):
         """Makes the tables."""
@@ -177,7 +177,7 @@ class Runner:
 
     def use(self, settings, tables):
         self.tsext.get("; ".join(["DISCARD PLANS", "RESET ALL", "SET client_min_messages = error", "SET datestyle = 'ISO, YMD'", "SET jit = off", f"SET timezone = '{tables.zone}'",
-                                  "SET statement_timeout = '60s'", "SET max_parallel_workers_per_gather = 0"]))
+                                  "SET statement_timeout = '300s'", "SET max_parallel_workers_per_gather = 0"]))
         for statement in settings.statements():
             self.tsext.get(statement)
 
