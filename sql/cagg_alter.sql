@@ -152,7 +152,6 @@ SELECT failure(c) FROM (VALUES
   ('ALTER TABLE cpu DROP COLUMN host'),
   ('ALTER TABLE cpu SET ACCESS METHOD heap'),
   ('ALTER TABLE cpu SET UNLOGGED'),
-  ('ALTER TABLE cpu ENABLE ROW LEVEL SECURITY'),
   ('ALTER MATERIALIZED VIEW hourly SET (tsext.materialized_only)'),
   ('DROP TABLE cpu'),
   ('DROP MATERIALIZED VIEW hourly'),

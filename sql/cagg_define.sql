@@ -171,6 +171,7 @@ CREATE TABLE child () INHERITS (parent) USING heap;
 CREATE TABLE partitioned (time timestamptz NOT NULL, v int) PARTITION BY RANGE (time);
 CREATE TABLE secured (time timestamptz NOT NULL, v int) USING tsext;
 ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
+CREATE POLICY positive ON secured USING (v > 0);
 CREATE VIEW plain_view AS SELECT * FROM cpu;
 CREATE TABLE other (time timestamptz NOT NULL, host text) USING tsext;
 CREATE FUNCTION noisy_add(int, int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT $1 + $2';

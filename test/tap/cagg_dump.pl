@@ -34,23 +34,40 @@ $node->safe_psql(
 	CREATE MATERIALIZED VIEW renamed WITH (tsext.continuous) AS SELECT time_bucket('1 hour', time) AS bucket, count(*) AS c FROM cpu GROUP BY 1;
 	ALTER MATERIALIZED VIEW renamed RENAME COLUMN bucket TO hour;
 	ALTER MATERIALIZED VIEW renamed RENAME COLUMN c TO n;
+	CREATE TABLE secured (time timestamptz NOT NULL, tenant text, n int) USING tsext;
+	INSERT INTO secured SELECT timestamptz '2024-01-01 00:00+00' + g * interval '10 minutes', (ARRAY['app', 'reader', 'other'])[1 + g % 3], g FROM generate_series(0, 999) g;
+	ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
+	CREATE FUNCTION is_own(tenant text) RETURNS bool LANGUAGE sql STABLE RETURN tenant = current_user;
+	CREATE POLICY own ON secured USING ("Zoo of app".is_own(tenant));
+	CREATE POLICY "It's" ON secured AS RESTRICTIVE TO reader USING (tenant <> 'other');
+	CREATE MATERIALIZED VIEW private WITH (tsext.continuous) AS SELECT time_bucket('1 hour', time) AS bucket, tenant, sum(n) AS n FROM secured GROUP BY 1, 2;
+	CREATE MATERIALIZED VIEW private_daily WITH (tsext.continuous) AS SELECT time_bucket('1 day', bucket) AS bucket, tenant AS who, sum(n) AS n FROM private GROUP BY 1, 2;
+	ALTER MATERIALIZED VIEW private RENAME COLUMN tenant TO who;
 	COMMENT ON MATERIALIZED VIEW hourly IS 'by the hour';
 	GRANT USAGE ON SCHEMA "Zoo of app" TO reader;
-	GRANT SELECT ON hourly TO reader;
+	GRANT SELECT ON hourly, private, private_daily TO reader;
 	CREATE INDEX ON hourly_materialized (host);
 	BEGIN;
 	SELECT add_continuous_aggregate_policy('hourly', NULL, '1 hour', '1 hour');
 	SELECT alter_job(id, scheduled => false) FROM tsext.job WHERE id >= 1000;
 	COMMIT;
 	SELECT drop_chunks('cpu', older_than => timestamptz '2024-01-05 00:00+00');
+	INSERT INTO secured VALUES ('2024-01-02 00:01+00', 'reader', 1000), ('2024-01-02 00:01+00', 'other', 1000), ('2024-02-01 00:01+00', 'reader', 1000);
 	INSERT INTO cpu VALUES ('2024-01-10 00:01+00', 'late', 1), ('2024-02-20 00:01+00', 'new', 2), ('2024-01-02 00:01+00', 'gone', 1000);
 });
 
-my @views = ('hourly', 'daily', q{"It's ""odd"""}, 'finished', 'empty', 'renamed');
+my @views = ('hourly', 'daily', q{"It's ""odd"""}, 'finished', 'empty', 'renamed', 'private', 'private_daily');
 sub rows
 {
 	my ($server, $database) = @_;
 	return join("\n", map { $server->safe_psql($database, qq{SET timezone = 'UTC'; SELECT * FROM "Zoo of app".$_ v ORDER BY v}) } @views);
+}
+# What a role sees that row security hides rows from.
+sub seen
+{
+	my ($server, $database) = @_;
+	return $server->safe_psql($database, q{SET search_path = "Zoo of app"; SET ROLE reader;
+	  SELECT who, count(*), sum(n) FROM private GROUP BY 1; SELECT who, count(*), sum(n) FROM private_daily GROUP BY 1});
 }
 my $state = q{SET timezone = 'UTC'; SELECT view_name, owner, source, bucket_column, bucket_width, bucket_timezone, materialized_only, watermark,
   materialization, direct FROM tsext.continuous_aggregates ORDER BY 1};
@@ -60,7 +77,9 @@ my $jobs = q{SELECT name, owner, proc_name, relation, schedule_interval, config 
 my $gone = q{SELECT materialization, start, until FROM tsext.cagg_gone ORDER BY 1::text, 2};
 my %expected = (
 	rows => rows($node, 'postgres'),
+	seen => seen($node, 'postgres'),
 	map { $_->[0] => $node->safe_psql('postgres', $_->[1]) } [ 'state', $state ], [ 'ownership', $ownership ], [ 'jobs', $jobs ], [ 'gone', $gone ]);
+is($expected{seen}, "reader|168|168167\nreader|8|168167", 'row security of the table');
 like($expected{rows}, qr/late/, 'the view shows the late row');
 like($expected{jobs}, qr/hourly/, 'there is a policy');
 like($expected{gone}, qr/hourly_materialized/, 'the source of some buckets is gone');
@@ -84,6 +103,7 @@ sub is_restored
 {
 	my ($database, $how) = @_;
 	is(rows($fresh, $database), $expected{rows}, "$how: the views show the same rows");
+	is(seen($fresh, $database), $expected{seen}, "$how: under row security they show the same, too");
 	is($fresh->safe_psql($database, $state), $expected{state}, "$how: definitions and watermarks");
 	is($fresh->safe_psql($database, $ownership), $expected{ownership}, "$how: owners, privileges, comments");
 	is($fresh->safe_psql($database, $jobs), $expected{jobs}, "$how: policies");
@@ -91,6 +111,10 @@ sub is_restored
 	$fresh->safe_psql($database, qq{SET search_path = "Zoo of app", public; CALL refresh_continuous_aggregate('$_', NULL, NULL)})
 	  foreach map { s/'/''/gr } @views;
 	is($fresh->safe_psql($database, 'SELECT coalesce(sum(pending), 0) FROM tsext.continuous_aggregates'), 0, "$how: a refresh computes what is pending");
+	is(seen($fresh, $database), $expected{seen}, "$how: row security of stored buckets");
+	my ($as_app, $as_reader) = map { $fresh->safe_psql($database, qq{SET search_path = "Zoo of app"; BEGIN; $_; SET LOCAL ROLE reader; SELECT count(*) FROM private}) }
+	  ('SELECT FROM cpu LIMIT 0', q{ALTER POLICY own ON secured USING (true)});
+	is("$as_app $as_reader", '168 335', "$how: changes of policies go on being followed");
 	$fresh->safe_psql($database, q{
 		SET search_path = "Zoo of app", public;
 		INSERT INTO cpu VALUES ('2024-01-11 00:01+00', 'late', 4), ('2024-03-01 00:01+00', 'newer', 8)});
@@ -129,7 +153,7 @@ is(definition($fresh, 'directory'), definition($node, 'postgres'), 'the restored
 
 # Without the extension nothing is left.
 $fresh->safe_psql('plain', 'DROP EXTENSION tsext CASCADE');
-is($fresh->safe_psql('plain', $ownership =~ s/ORDER BY/AND relname <> 'hosts' ORDER BY/r), '', 'DROP EXTENSION CASCADE takes all parts');
+is($fresh->safe_psql('plain', $ownership =~ s/ORDER BY/AND relname NOT IN ('hosts', 'secured') ORDER BY/r), '', 'DROP EXTENSION CASCADE takes all parts');
 $fresh->safe_psql('plain', 'CREATE EXTENSION tsext');
 is($fresh->safe_psql('plain', 'SELECT count(*) FROM tsext.cagg'), 0, 'and the extension can come again');
 # Nor after the role that owned all.

@@ -5,6 +5,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/cagg/define.hpp"
+#include "pg/cagg/row_security.hpp"
 #include "pg/catalog/segment.hpp"
 
 extern "C" {
@@ -324,7 +325,10 @@ void FinishAlter(const ContinuousAggregate &aggregate, const ViewBefore &before)
     FollowName(aggregate.direct, before.name, name, "direct");
     FollowName(aggregate.materialization, before.name, name, "materialized");
   }
-  if (view.owner != before.owner) GiveJobs(aggregate.view, view.owner);
+  if (view.owner != before.owner) {
+    RequireAllRows(aggregate, name);
+    GiveJobs(aggregate.view, view.owner);
+  }
   FollowBucketColumn(aggregate);
   FollowColumns(aggregate.direct, aggregate);
   FollowColumns(aggregate.materialization, aggregate);

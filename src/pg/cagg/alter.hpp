@@ -39,6 +39,8 @@ void FinishAlter(const ContinuousAggregate &aggregate, const ViewBefore &before)
 
 /// Refuses changes of tables that an aggregate could not follow, or would break over.
 void GuardTable(const AlterTableStmt *statement);
+/// Refuses to change options of a view that row security of the tables below depends on.
+void GuardOptions(const AlterTableStmt *statement);
 /// Refuses renames of columns of an aggregate's hidden parts.
 void GuardRename(const RenameStmt *statement);
 

@@ -3,6 +3,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/cagg/alter.hpp"
+#include "pg/cagg/row_security.hpp"
 #include "pg/catalog/options.hpp"
 
 extern "C" {
@@ -48,10 +49,6 @@ void GuardBase(const AlterTableCmd *command, Oid table, const char *view) {
     case AT_SetUnLogged:
       Refuse("make table \"%s\" unlogged", table, view,
              "reads it, and would keep its buckets when a crash empties the table.");
-    case AT_EnableRowSecurity:
-    case AT_ForceRowSecurity:
-      Refuse("enable row security on table \"%s\"", table, view,
-             "reads it, and its finished buckets are the same for everybody who may read it.");
     default:
       break;
   }
@@ -64,9 +61,13 @@ void GuardMaterialization(const AlterTableCmd *command, Oid table, const char *v
       [[fallthrough]];
     case AT_AddColumn:
     case AT_SetUnLogged:
-    case AT_EnableRowSecurity:
     case AT_ForceRowSecurity:
       Refuse("make this change to table \"%s\"", table, view, "stores its finished buckets in it.");
+    case AT_DisableRowSecurity:
+      if (HasRowSecurityBelow(*AggregateOfMaterialization(table)))
+        Refuse("disable row security on table \"%s\"", table, view,
+               "stores in it what row security of the tables below hides.");
+      break;
     default:
       break;
   }
@@ -81,7 +82,7 @@ bool HasGuarded(const AlterTableStmt *statement) {
       case AT_DropNotNull:
       case AT_SetAccessMethod:
       case AT_SetUnLogged:
-      case AT_EnableRowSecurity:
+      case AT_DisableRowSecurity:
       case AT_ForceRowSecurity:
         return true;
       default:
@@ -91,8 +92,8 @@ bool HasGuarded(const AlterTableStmt *statement) {
   return false;
 }
 
-/// The first option in the statement that continuous aggregates have; nullptr: none.
-const DefElem *FindAggregateOption(const AlterTableStmt *statement) {
+/// The first option in the statement for which `is_wanted`; nullptr: none.
+const DefElem *FindOption(const AlterTableStmt *statement, bool (*is_wanted)(const DefElem *)) {
   ListCell *cell;
   foreach (cell, statement->cmds) {
     const auto *command = lfirst_node(AlterTableCmd, cell);
@@ -100,13 +101,34 @@ const DefElem *FindAggregateOption(const AlterTableStmt *statement) {
     ListCell *option_cell;
     foreach (option_cell, reinterpret_cast<const List *>(command->def)) {
       const auto *option = lfirst_node(DefElem, option_cell);
-      if (IsAggregateOption(option)) return option;
+      if (is_wanted(option)) return option;
     }
   }
   return nullptr;
 }
 
+bool IsSecurityOption(const DefElem *option) {
+  return option->defnamespace == nullptr && (strcmp(option->defname, "security_barrier") == 0 ||
+                                             strcmp(option->defname, "security_invoker") == 0);
+}
+
 }  // namespace
+
+void GuardOptions(const AlterTableStmt *statement) {
+  const DefElem *option = FindOption(statement, IsSecurityOption);
+  if (option == nullptr) return;
+  const Oid view = RangeVarGetRelid(statement->relation, NoLock, true);
+  if (!OidIsValid(view) || get_rel_relkind(view) != RELKIND_VIEW) return;
+  const ContinuousAggregate *aggregate = AggregateOfView(view);
+  if (aggregate == nullptr) aggregate = AggregateOfDirect(view);
+  if (aggregate == nullptr || !HasRowSecurityBelow(*aggregate)) return;
+  ereport(ERROR,
+          (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+           errmsg("cannot change option \"%s\" of \"%s\"", option->defname, get_rel_name(view)),
+           errdetail("Row security of tables below continuous aggregate \"%s\" depends on "
+                     "it.",
+                     get_rel_name(aggregate->view))));
+}
 
 void GuardTable(const AlterTableStmt *statement) {
   const Oid table = RangeVarGetRelid(statement->relation, NoLock, true);
@@ -127,7 +149,7 @@ void GuardTable(const AlterTableStmt *statement) {
 }
 
 bool SkipsAlter(const AlterTableStmt *statement) {
-  const DefElem *option = FindAggregateOption(statement);
+  const DefElem *option = FindOption(statement, IsAggregateOption);
   if (option == nullptr) return false;
   const char *name = statement->relation->relname;
   const Oid relation = RangeVarGetRelid(statement->relation, NoLock, statement->missing_ok);

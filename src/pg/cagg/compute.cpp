@@ -8,6 +8,7 @@
 #include "pg/base/owner_rights.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/cagg/bucket.hpp"
+#include "pg/cagg/row_security.hpp"
 #include "pg/catalog/integer_now.hpp"
 #include "pg/catalog/options.hpp"
 
@@ -274,6 +275,9 @@ bool NewestTime(const ContinuousAggregate &aggregate, int64_t from, int64_t unti
   Datum bounds[2] = {DatumOfTime(least, aggregate.time_type),
                      DatumOfTime(greatest, aggregate.time_type)};
   const OwnerRights caller = BecomeOwner(base);
+  // All of its rows, also where row security is forced upon the owner.
+  SetUserIdAndSecContext(base->rd_rel->relowner,
+                         caller.context | SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
   SPI_connect();
   SPIPlanPtr plan = Prepare(psprintf("SELECT max(%s) FROM ONLY %s WHERE %s >= $1 AND %s <= $2",
                                      column, NameOf(aggregate.base), column, column),
@@ -294,6 +298,7 @@ bool NewestTime(const ContinuousAggregate &aggregate, int64_t from, int64_t unti
 int64_t ComputeBuckets(const ContinuousAggregate &aggregate, Relation materialization,
                        const AggregateState &state, const TimeRange *ranges, int count,
                        Snapshot snapshot) {
+  RequireAllRows(aggregate, get_rel_name(aggregate.view));
   auto *wide = static_cast<TimeRange *>(palloc(sizeof(TimeRange) * (count + 1)));
   const int wide_count = TakeTogether(state, ranges, count, wide);
   (void)RemoveTimes(materialization, wide, wide_count, snapshot);

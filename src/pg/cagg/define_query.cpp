@@ -6,6 +6,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/cagg/define.hpp"
+#include "pg/cagg/row_security.hpp"
 #include "pg/catalog/options.hpp"
 
 extern "C" {
@@ -159,12 +160,6 @@ void CheckRelation(const RangeTblEntry *entry, bool is_source) {
   if (entry->tablesample != nullptr)
     Refuse("TABLESAMPLE", "A bucket must come out the same whenever it is computed.",
            "Leave it out.");
-  if (relation->rd_rel->relrowsecurity)
-    RefuseRelation(name,
-                   "It has row security, but finished buckets are the same for everybody who may "
-                   "read the view.",
-                   "Aggregate a table without row security, and grant the view to those who may "
-                   "read all of it.");
   if (is_source && relation->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
     RefuseRelation(name, "It is not permanent: a crash would empty it, but not the aggregate.",
                    nullptr);
@@ -208,31 +203,6 @@ void CheckRelations(const AggregateQuery *aggregate) {
              "Use a query or an ordinary view over the continuous aggregate.");
     CheckRelation(entry, entry == source);
   }
-}
-
-enum class Side { kAbsent, kKept, kNulled };
-
-/// Where the source is in a tree of joins, and whether rows without it come out.
-Side FindSource(const Node *node, Index index) {
-  if (IsA(node, RangeTblRef))
-    return reinterpret_cast<const RangeTblRef *>(node)->rtindex == static_cast<int>(index)
-               ? Side::kKept
-               : Side::kAbsent;
-  if (IsA(node, FromExpr)) {
-    ListCell *cell;
-    foreach (cell, reinterpret_cast<const FromExpr *>(node)->fromlist) {
-      const Side side = FindSource(static_cast<Node *>(lfirst(cell)), index);
-      if (side != Side::kAbsent) return side;
-    }
-    return Side::kAbsent;
-  }
-  const auto *join = reinterpret_cast<const JoinExpr *>(node);
-  const Side left = FindSource(join->larg, index);
-  if (left != Side::kAbsent)
-    return join->jointype == JOIN_RIGHT || join->jointype == JOIN_FULL ? Side::kNulled : left;
-  const Side right = FindSource(join->rarg, index);
-  if (right == Side::kAbsent) return right;
-  return join->jointype == JOIN_LEFT || join->jointype == JOIN_FULL ? Side::kNulled : right;
 }
 
 // ------------------------------------------------------------------------------------ bucket
@@ -359,6 +329,28 @@ void CheckPrivilege(Oid base) {
 
 }  // namespace
 
+Side FindInJoins(const Node *node, Index index) {
+  if (IsA(node, RangeTblRef))
+    return reinterpret_cast<const RangeTblRef *>(node)->rtindex == static_cast<int>(index)
+               ? Side::kKept
+               : Side::kAbsent;
+  if (IsA(node, FromExpr)) {
+    ListCell *cell;
+    foreach (cell, reinterpret_cast<const FromExpr *>(node)->fromlist) {
+      const Side side = FindInJoins(static_cast<Node *>(lfirst(cell)), index);
+      if (side != Side::kAbsent) return side;
+    }
+    return Side::kAbsent;
+  }
+  const auto *join = reinterpret_cast<const JoinExpr *>(node);
+  const Side left = FindInJoins(join->larg, index);
+  if (left != Side::kAbsent)
+    return join->jointype == JOIN_RIGHT || join->jointype == JOIN_FULL ? Side::kNulled : left;
+  const Side right = FindInJoins(join->rarg, index);
+  if (right == Side::kAbsent) return right;
+  return join->jointype == JOIN_LEFT || join->jointype == JOIN_FULL ? Side::kNulled : right;
+}
+
 bool IsTimeBucketFunction(Oid function) {
   if (function < FirstNormalObjectId) return false;
   const char *name = get_func_name(function);
@@ -385,7 +377,7 @@ void CheckAggregateQuery(AggregateQuery *aggregate) {
   aggregate->defined.source = entry->relid;
   CheckPrivilege(aggregate->defined.base);
   CheckRelations(aggregate);
-  if (FindSource(reinterpret_cast<Node *>(query->jointree), aggregate->source_index) ==
+  if (FindInJoins(reinterpret_cast<Node *>(query->jointree), aggregate->source_index) ==
       Side::kNulled)
     Refuse("an outer join that adds rows to those of the table",
            "Such rows have no time and belong to no bucket.",

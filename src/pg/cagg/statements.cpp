@@ -5,6 +5,7 @@
 #include "pg/cagg/alter.hpp"
 #include "pg/cagg/cagg.hpp"
 #include "pg/cagg/define.hpp"
+#include "pg/cagg/row_security.hpp"
 #include "pg/catalog/options.hpp"
 
 extern "C" {
@@ -150,6 +151,10 @@ bool RunAlter(Utility utility) {
 void RunStatement(Utility utility) {
   Node *statement = utility.Parsed();
   const DropBehavior behavior = BehaviorOf(statement);
+  if (IsA(statement, AlterTableStmt)) {
+    GuardOptions(reinterpret_cast<AlterTableStmt *>(statement));
+    NoteRowSecurity(reinterpret_cast<AlterTableStmt *>(statement));
+  }
   if (IsA(statement, CreateTableAsStmt)) {
     if (RunCreate(&utility)) return;
     utility.Run();
@@ -165,6 +170,7 @@ void RunStatement(Utility utility) {
     utility.Run();
   }
   if (HasDrops()) FinishDrops(behavior);
+  FinishRowSecurity();
 }
 
 }  // namespace
@@ -188,6 +194,7 @@ bool CheckAggregateOption(const DefElem *option) {
 void InitAggregateStatements() {
   HookUtility<RunStatement>();
   InitAggregateDrops();
+  InitRowSecurity();
 }
 
 }  // namespace tsext::pg
