@@ -61,7 +61,7 @@ bool IsTsextTable(Oid relation_id);
 int64_t DayOfType(Oid time_type);
 
 /// True for the types a time column may have: timestamptz, timestamp, date, bigint, integer,
-/// smallint.
+/// smallint. They are stored as integers of the same order.
 bool IsTimeType(Oid type);
 bool IsIntegerTimeType(Oid type);
 

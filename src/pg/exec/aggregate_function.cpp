@@ -5,6 +5,7 @@
 #include "tsext/types.hpp"
 
 #include "pg/base/datum.hpp"
+#include "pg/catalog/options.hpp"
 #include "pg/exec/aggregate_key.hpp"
 
 extern "C" {
@@ -78,21 +79,6 @@ TransitionKind BuiltInKind(Oid transition) {
   }
 }
 
-/// Types whose btree order is that of our int64.
-bool IsIntegerTime(Oid type) {
-  switch (getBaseType(type)) {
-    case INT2OID:
-    case INT4OID:
-    case INT8OID:
-    case DATEOID:
-    case TIMESTAMPOID:
-    case TIMESTAMPTZOID:
-      return true;
-    default:
-      return false;
-  }
-}
-
 /// first() and last() of this extension are known by their C functions: their schema and OIDs
 /// differ from database to database. Values and times must be plain columns, others go row by row.
 TransitionKind ExtensionKind(const Aggref *aggregate, Oid transition) {
@@ -112,7 +98,7 @@ TransitionKind ExtensionKind(const Aggref *aggregate, Oid transition) {
   if (kind == TransitionKind::kGeneric) return kind;
   const auto *value = reinterpret_cast<Node *>(linitial_node(TargetEntry, aggregate->args)->expr);
   const auto *time = reinterpret_cast<Node *>(lsecond_node(TargetEntry, aggregate->args)->expr);
-  if (!IsA(value, Var) || !IsA(time, Var) || !IsIntegerTime(exprType(time)))
+  if (!IsA(value, Var) || !IsA(time, Var) || !IsTimeType(getBaseType(exprType(time))))
     return TransitionKind::kGeneric;
   return kind;
 }

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "pg/catalog/options.hpp"
+
 extern "C" {
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
@@ -192,20 +194,6 @@ bool IsTimeBucket(Oid function, bool *has_zone) {
   return found;
 }
 
-bool IsColumnType(Oid type) {
-  switch (type) {
-    case INT2OID:
-    case INT4OID:
-    case INT8OID:
-    case DATEOID:
-    case TIMESTAMPOID:
-    case TIMESTAMPTZOID:
-      return true;
-    default:
-      return false;
-  }
-}
-
 /// Function and arguments of a call, by name or by operator.
 bool SplitCall(Expr *expression, Oid *function, List **arguments) {
   if (IsA(expression, FuncExpr)) {
@@ -248,7 +236,7 @@ class Recognizer {
  private:
   bool IsColumn(const Var *column) {
     const Oid type = getBaseType(column->vartype);
-    if (column->varattno <= 0 || column->varlevelsup != 0 || !IsColumnType(type)) return false;
+    if (column->varattno <= 0 || column->varlevelsup != 0 || !IsTimeType(type)) return false;
     result_->column = column->varattno;
     result_->column_type = type;
     return true;
