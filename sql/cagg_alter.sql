@@ -120,12 +120,27 @@ ALTER TABLE cagg_alter_other.per_hour_materialized RENAME TO buckets;
 ALTER MATERIALIZED VIEW cagg_alter_other.per_hour RENAME TO h;
 DROP TABLE cagg_alter_other.h_direct;
 TABLE parts;
--- Its owner needs to read the table, its readers do not.
+-- Its owner needs to read the table, its readers do not; nor do they need the extension's schema, which may be renamed.
 GRANT SELECT ON cagg_alter_other.h TO cagg_alter_reader;
 SET ROLE cagg_alter_reader;
 SELECT count(*) FROM cagg_alter_other.h;
 SELECT failure('SELECT count(*) FROM cagg_alter_other.buckets');
 SELECT view_name, pending > 0 AS pending FROM tsext.continuous_aggregates;
+RESET ROLE;
+CREATE MATERIALIZED VIEW cagg_alter_other.months WITH (tsext.continuous) AS SELECT time_bucket('1 month', time) AS bucket, count(*) FROM cpu GROUP BY 1;
+GRANT SELECT ON cagg_alter_other.months TO cagg_alter_reader;
+UPDATE cpu SET usage = usage WHERE time = (SELECT min(time) FROM cpu);
+REVOKE USAGE ON SCHEMA public FROM PUBLIC;
+SET ROLE cagg_alter_reader;
+SELECT tsext.dirty('cagg_alter_other.months_materialized', NULL::tstzmultirange) IS NOT NULL AS dirty, sum(count) > 0 AS rows FROM cagg_alter_other.months;
+RESET ROLE;
+GRANT USAGE ON SCHEMA public TO PUBLIC;
+ALTER SCHEMA public RENAME TO cagg_alter_public;
+SELECT sum(count) > 0 AS rows FROM cagg_alter_other.months;
+CALL cagg_alter_public.refresh_continuous_aggregate('cagg_alter_other.months', NULL, NULL);
+ALTER SCHEMA cagg_alter_public RENAME TO public;
+DROP MATERIALIZED VIEW cagg_alter_other.months;
+SET ROLE cagg_alter_reader;
 SELECT failure(c) FROM (VALUES
   ('ALTER MATERIALIZED VIEW cagg_alter_other.h SET (tsext.materialized_only)'),
   ('ALTER MATERIALIZED VIEW cagg_alter_other.h RENAME COLUMN usage TO x'),

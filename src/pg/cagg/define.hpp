@@ -28,9 +28,6 @@ void CheckAggregateQuery(AggregateQuery *aggregate);
 /// CheckAggregateQuery.
 void DescribeBucket(AggregateQuery *aggregate, const ContinuousAggregate *source);
 
-/// Whether the function is one of the extension's time_bucket().
-bool IsTimeBucketFunction(Oid function);
-
 /// CREATE MATERIALIZED VIEW … WITH (tsext.continuous).
 struct CreateRequest {
   CreateTableAsStmt *statement;

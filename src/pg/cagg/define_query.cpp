@@ -7,16 +7,15 @@
 #include "pg/base/boundary.hpp"
 #include "pg/cagg/define.hpp"
 #include "pg/cagg/row_security.hpp"
+#include "pg/catalog/bucket_start.hpp"
 #include "pg/catalog/options.hpp"
 
 extern "C" {
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/dependency.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_proc.h"
-#include "commands/extension.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_clause.h"
@@ -349,14 +348,6 @@ Side FindInJoins(const Node *node, Index index) {
   const Side right = FindInJoins(join->rarg, index);
   if (right == Side::kAbsent) return right;
   return join->jointype == JOIN_LEFT || join->jointype == JOIN_FULL ? Side::kNulled : right;
-}
-
-bool IsTimeBucketFunction(Oid function) {
-  if (function < FirstNormalObjectId) return false;
-  const char *name = get_func_name(function);
-  if (name == nullptr || strcmp(name, "time_bucket") != 0) return false;
-  const Oid extension = get_extension_oid("tsext", true);
-  return OidIsValid(extension) && getExtensionOfObject(ProcedureRelationId, function) == extension;
 }
 
 void CheckAggregateQuery(AggregateQuery *aggregate) {
