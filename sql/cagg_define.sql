@@ -128,6 +128,20 @@ TABLE level_differences;
 CALL refresh_continuous_aggregate('hourly', NULL, NULL);
 TABLE level_differences;
 
+-- Hours lie across the days of India: a row counts where its hour starts, at each level above.
+SELECT format('CREATE MATERIALIZED VIEW india_%s WITH (tsext.continuous) AS SELECT time_bucket(%L, bucket, ''Asia/Kolkata'') AS bucket, sum(count) AS count FROM %s GROUP BY 1',
+  name, '1 ' || name, source) FROM (VALUES ('day', 'hourly'), ('month', 'india_day'), ('year', 'india_month')) l(name, source) \gexec
+SELECT view, margin FROM tsext.cagg WHERE view::text LIKE 'india%' ORDER BY level;
+CREATE VIEW india_differences AS SELECT name, differences('TABLE india_' || name,
+  format('SELECT time_bucket(%L, time_bucket(''1 hour'', time), ''Asia/Kolkata'') AS bucket, count(*)::numeric FROM heap_cpu GROUP BY 1', '1 ' || name)) FROM (VALUES ('day'), ('month'), ('year')) l(name);
+INSERT INTO heap_cpu SELECT '2024-04-30 18:45+00', 'host 6', 1, 30000;
+INSERT INTO cpu SELECT * FROM heap_cpu WHERE n = 30000;
+TABLE india_differences;
+SELECT format('CALL refresh_continuous_aggregate(''india_%s'', NULL, NULL)', name) FROM (VALUES ('year'), ('month'), ('day')) l(name) \gexec
+TABLE india_differences;
+DROP VIEW india_differences;
+DROP MATERIALIZED VIEW india_year, india_month, india_day;
+
 -- WITH DATA in a transaction block fills it there.
 BEGIN;
 INSERT INTO cpu SELECT time + interval '11 seconds', host, usage, n + 40000, local, day, small, tick, big FROM heap_cpu WHERE n % 1000 = 79;

@@ -77,11 +77,20 @@ INSERT INTO tsext.cagg_log VALUES ('buckets', -9223372036854775808, -21181020480
 SELECT lower(tsext.dirty('buckets', NULL::tstzmultirange));
 
 -- days of a time zone; clocks in Havana are set back from 01:00 to 00:00 on 2023-11-05
-CALL define('timestamptz', $$public.time_bucket('1 day'::interval, $1, 'America/Havana'::text)$$, false, 86400000000::int8 * 26 / 24 + 1, 3600000000, 0, 3600000000::int8 * 3);
+CALL define('timestamptz', $$public.time_bucket('1 day'::interval, $1, 'America/Havana'::pg_catalog.text, NULL::timestamp with time zone, NULL::interval)$$, false, 3600000000::int8 * 27, 900000000, 0, 0);
 INSERT INTO tsext.cagg_threshold VALUES ('buckets', units('2024-01-01 05:00+00'));
 DO $$ BEGIN PERFORM write_at('2023-11-05 12:00+00', '2023-11-05 12:00+00'), write_at('2023-07-01 03:59+00', '2023-07-01 03:59+00'); END $$;
 SELECT unnest(tsext.dirty('buckets', NULL::tstzmultirange));
 SELECT time_bucket('1 day', t, 'America/Havana') FROM (VALUES ('2023-11-05 03:59+00'::timestamptz), ('2023-11-05 04:00+00'), ('2023-11-05 05:00+00'), ('2023-11-06 05:00+00')) v(t);
+-- over buckets of hours, where a row counts at the hour's start: times of up to an hour after a day's end are of it
+UPDATE tsext.cagg SET margin = 3600000000;
+DO $$ BEGIN PERFORM write_at('2023-09-09 04:59+00', '2023-09-09 04:59+00'), write_at('2023-09-12 05:00+00', '2023-09-13 03:59+00'); END $$;
+SELECT unnest(tsext.dirty('buckets', NULL::tstzmultirange));
+-- the longest day of all: Kwajalein crossed the date line
+CALL define('timestamptz', $$public.time_bucket('1 day'::interval, $1, 'Pacific/Kwajalein'::pg_catalog.text, NULL::timestamp with time zone, NULL::interval)$$, false, 3600000000::int8 * 27, 900000000, 0, 0);
+INSERT INTO tsext.cagg_threshold VALUES ('buckets', units('2024-01-01 12:00+00'));
+DO $$ BEGIN PERFORM write_at('1969-09-30 20:00+00', '1969-09-30 20:00+00'); END $$;
+SELECT unnest(tsext.dirty('buckets', NULL::tstzmultirange));
 
 -- other types
 CALL define('date', $$public.time_bucket('7 days'::interval, $1)$$, true, 7, 7, 2, 0);

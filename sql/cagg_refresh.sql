@@ -98,6 +98,19 @@ CALL exercise('timestamptz', $$'2023-06-01 00:00+00'::timestamptz + %s * interva
 CALL exercise('timestamptz', $$'2023-11-04 00:00+00'::timestamptz + %s * interval '3 min'$$, $$time_bucket('1 day', time, 'America/Havana')$$);
 CALL exercise('timestamptz', $$'2006-10-28 12:00+00'::timestamptz + %s * interval '1 min'$$, $$time_bucket('1 day', time, 'America/St_Johns')$$);
 CALL exercise('timestamptz', $$'2023-01-01 00:00+00'::timestamptz + %s * interval '17 hours'$$, $$time_bucket('1 month', time, 'America/Havana')$$);
+-- days of up to 47 and 36 hours, where clocks were put back over the date line
+CALL exercise('timestamptz', $$'1969-09-28 00:00+00'::timestamptz + %s * interval '10 min'$$, $$time_bucket('1 day', time, 'Pacific/Kwajalein')$$);
+CALL exercise('timestamptz', $$'1937-08-27 00:00+00'::timestamptz + %s * interval '10 min'$$, $$time_bucket('1 day', time, 'Pacific/Enderbury')$$);
+-- wider than all of time: a bucket that is never finished
+CREATE TABLE ages (time timestamptz NOT NULL) USING tsext;
+INSERT INTO ages VALUES ('1971-01-01'), ('2024-01-01');
+CREATE MATERIALIZED VIEW age WITH (tsext.continuous) AS
+  SELECT time_bucket('5000000 months', time, timestamptz '1970-01-01 00:00+00') AS bucket, count(*) FROM ages GROUP BY 1;
+INSERT INTO ages VALUES ('1980-01-01');
+CALL refresh_continuous_aggregate('age', NULL, NULL, force => true);
+SELECT * FROM age;
+DROP MATERIALIZED VIEW age;
+DROP TABLE ages;
 CALL exercise('timestamptz', $$'2024-01-01 00:00+00'::timestamptz + %s * interval '7 min'$$, $$time_bucket('1 day', time, "offset" => interval '6 hours')$$);
 
 -- windows: whole buckets inside, what is outside stays logged; an entry over the border is split

@@ -106,6 +106,18 @@ INSERT INTO cpu VALUES ('2024-03-03 00:30+00', 'new', 1);
 SELECT * FROM monthly ORDER BY 1;
 DROP MATERIALIZED VIEW monthly;
 
+-- days of a time zone: the day after the newest row's loses nothing, though it is near
+TRUNCATE cpu;
+INSERT INTO cpu SELECT '2024-01-25 00:00+00'::timestamptz + g * interval '1 hour', 'host', g FROM generate_series(0, 47) g;
+CREATE MATERIALIZED VIEW noronha WITH (tsext.continuous) AS SELECT time_bucket('1 day', time, 'America/Noronha') AS bucket, count(*) FROM cpu GROUP BY 1 WITH NO DATA;
+SELECT count(*) FROM drop_chunks('cpu', older_than => '2024-01-27'::timestamptz);
+SELECT start, until FROM gone;
+INSERT INTO cpu SELECT '2024-01-27 02:00+00'::timestamptz + g * interval '1 hour', 'host', g FROM generate_series(0, 23) g;
+SELECT * FROM noronha ORDER BY 1;
+CALL refresh_continuous_aggregate('noronha', NULL, '2024-01-28 02:00+00');
+SELECT * FROM noronha ORDER BY 1;
+DROP MATERIALIZED VIEW noronha;
+
 -- integers
 CREATE TABLE counted (n int NOT NULL, v int) USING tsext;
 SELECT tsext.set_options('counted', time_column => 'n', chunk_interval => 100);

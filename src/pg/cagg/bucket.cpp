@@ -25,12 +25,16 @@ int64_t BucketEnd(const ContinuousAggregate &aggregate, int64_t start) {
   TimeTypeRange(aggregate.time_type, &least, &greatest);
   // The bucket of all that is too early ends where one certainly can be expressed.
   if (start == kTimeMinimum || start < least) start = Add(Add(least + 1, aggregate.reach), -1);
-  return BucketStart(aggregate, Add(start, aggregate.reach));
+  int64_t time = Add(start, aggregate.reach);
+  int64_t end = BucketStart(aggregate, time);
+  // A bucket may last longer still where the clock was put back by half a day.
+  while (end <= start) end = BucketStart(aggregate, time = Add(time, aggregate.cell_width));
+  return end;
 }
 
 TimeRange BucketsAround(const ContinuousAggregate &aggregate, int64_t first, int64_t last) {
   return {BucketStart(aggregate, Add(first, -aggregate.margin)),
-          BucketEnd(aggregate, BucketStart(aggregate, Add(last, aggregate.margin)))};
+          BucketEnd(aggregate, BucketStart(aggregate, last))};
 }
 
 TimeRange BucketsInside(const ContinuousAggregate &aggregate, int64_t from, int64_t until) {

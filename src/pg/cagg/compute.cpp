@@ -328,14 +328,14 @@ void CleanLog(const ContinuousAggregate &aggregate, const AggregateState &state,
     if (!is_above && (around.until <= window.from || around.from >= window.until)) continue;
     DeleteLogEntry(&entry.tid);
     if (is_above) continue;
-    // Less the margin, so that the buckets just computed are not among those around the part.
     int64_t rows = entry.rows;
     if (around.from < window.from) {
-      const int64_t last = window.from - 1 - aggregate.margin;
+      const int64_t last = window.from - 1;
       parts[count++] = {std::min(entry.first, last), last, rows, {}};
       rows = 0;
     }
     if (around.until > window.until && window.until < state.threshold) {
+      // More by the margin, so that none of the buckets just computed is around the part.
       const int64_t first = window.until + aggregate.margin;
       parts[count++] = {first, std::max(entry.last, first), rows, {}};
     }

@@ -23,7 +23,7 @@ extern "C" {
 namespace tsext::pg {
 namespace {
 
-constexpr int64_t kZoneMarginUs = 3 * USECS_PER_HOUR;   // no clock is put further
+constexpr int64_t kZoneStretchUs = 3 * USECS_PER_HOUR;  // by how much a day may be longer
 constexpr int64_t kZoneCellUs = 15 * USECS_PER_MINUTE;  // divides the offsets in use
 constexpr int kDaysOfMonth = 31;
 constexpr int kBucketsToCompare = 64;
@@ -115,13 +115,16 @@ int64_t FixedPart(const Interval &width) {
 
 void DescribeMonths(const Interval &width, bool has_zone, ContinuousAggregate *defined) {
   const int64_t day = DayOfType(defined->time_type);
-  defined->reach = (int64_t{width.month} * kDaysOfMonth + 1) * day + defined->margin;
+  // Wider than all of time: no bucket of its own for any time, then.
+  if (__builtin_mul_overflow(int64_t{width.month} * kDaysOfMonth + 1, day, &defined->reach))
+    defined->reach = kTimeMaximum / 2;
+  if (has_zone) defined->reach += kZoneStretchUs;
   defined->cell_width = has_zone ? kZoneCellUs : day;
 }
 
 void DescribeInterval(const Interval &width, bool has_zone, ContinuousAggregate *defined) {
   defined->is_fixed = width.month == 0 && !has_zone;
-  defined->margin = has_zone ? kZoneMarginUs : 0;
+  defined->margin = 0;
   if (width.month != 0) {
     DescribeMonths(width, has_zone, defined);
     return;
@@ -136,7 +139,7 @@ void DescribeInterval(const Interval &width, bool has_zone, ContinuousAggregate 
   // Dates count in days; a width that divides a day leaves each date alone.
   const int64_t unit = defined->time_type == DATEOID ? USECS_PER_DAY : 1;
   const int64_t width_units = Max(width_us / unit, 1);
-  defined->reach = width_units + defined->margin;
+  defined->reach = has_zone ? width_units + kZoneStretchUs : width_units;
   defined->cell_width = has_zone ? kZoneCellUs : width_units;
 }
 
@@ -191,8 +194,7 @@ void CheckZoneOverFixed(ContinuousAggregate *target, const ContinuousAggregate &
     RefuseWidth(*target, source,
                 "Days of a time zone start at any full hour, so only buckets that divide an hour "
                 "fit into them.");
-  target->margin += source.cell_width;
-  target->reach += source.cell_width;
+  target->margin = source.cell_width;
 }
 
 void CheckMonths(const ContinuousAggregate &target, const Interval &target_width,
@@ -209,6 +211,7 @@ void CheckMonths(const ContinuousAggregate &target, const Interval &target_width
 
 void CheckSourceBuckets(const FuncExpr *call, ContinuousAggregate *target,
                         const ContinuousAggregate &source) {
+  target->margin = source.margin;
   if (target->is_fixed && source.is_fixed) {
     CheckFixedOverFixed(*target, source);
     return;

@@ -46,10 +46,7 @@ TimeRange *RoundedLog(const ContinuousAggregate &aggregate, const AggregateState
     // Nothing of an entry that begins above is below, but for the margin.
     if (sorted[i].first >= until && sorted[i].first - until >= aggregate.margin) break;
     TimeRange *last = *count > 0 ? &ranges[*count - 1] : nullptr;
-    int64_t reached;
-    if (last != nullptr && !__builtin_add_overflow(sorted[i].last, aggregate.margin, &reached) &&
-        reached < last->until)
-      continue;
+    if (last != nullptr && sorted[i].last < last->until) continue;
     TimeRange range = BucketsAround(aggregate, sorted[i].first, sorted[i].last);
     range.until = std::min(range.until, until);
     if (range.from >= range.until) continue;

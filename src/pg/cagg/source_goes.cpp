@@ -157,13 +157,8 @@ void LetBucketsGo(const ContinuousAggregate &aggregate, int64_t from, int64_t un
 int64_t EarliestOpenBucket(Relation base, int64_t time) {
   const Source source = SourceOfTable(RelationGetRelid(base));
   int64_t earliest = kTimeMaximum;
-  for (int i = 0; i < source.reader_count; i++) {
-    const ContinuousAggregate &reader = source.readers[i];
-    int64_t limit;
-    if (__builtin_sub_overflow(BucketStart(reader, time), reader.margin, &limit))
-      limit = kTimeMinimum;
-    earliest = std::min(earliest, limit);
-  }
+  for (int i = 0; i < source.reader_count; i++)
+    earliest = std::min(earliest, BucketStart(source.readers[i], time));
   return earliest;
 }
 

@@ -15,10 +15,10 @@ CREATE TABLE tsext.cagg (
   bucket_width text NOT NULL,            -- '01:00:00', '1 mon', '100'
   bucket_timezone text,
   is_fixed bool NOT NULL,                -- every bucket is cell_width long and starts at cell_origin + n * cell_width
-  reach int8 NOT NULL,                   -- bucket start + reach lies in the next bucket
+  reach int8 NOT NULL,                   -- bucket start + reach lies in the next bucket, but for odd days of a time zone
   cell_width int8 NOT NULL,              -- touched times are kept in cells so wide: divides every bucket, or nearly
   cell_origin int8 NOT NULL,
-  margin int8 NOT NULL,                  -- time zones: how far a bucket's start may lie after times of the bucket; else 0
+  margin int8 NOT NULL,                  -- how far times of a bucket may lie behind its end: days of a time zone over hours; else 0
   materialized_only bool NOT NULL,
   CONSTRAINT cagg_pkey PRIMARY KEY (materialization)
 ) USING heap WITH (vacuum_truncate = false);
