@@ -23,8 +23,29 @@ PG_MODULE_MAGIC;
 PGDLLEXPORT void _PG_init(void);
 }
 
+namespace {
+
+/// Another file of the library in one process (an update under another path, LOAD of a second
+/// build) would chain every hook twice and know nothing of the shared memory of the first.
+void RefuseSecondCopy() {
+  void **loaded = find_rendezvous_variable("tsext");
+  if (*loaded != nullptr) {
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("tsext %s cannot be loaded: tsext %s is loaded already from another file",
+                    TSEXT_VERSION, static_cast<const char *>(*loaded)),
+             errdetail("A process has one copy of the library only. An installed update is used by "
+                       "new processes after a restart of the server."),
+             errhint("Restart the server, and let shared_preload_libraries and the function's "
+                     "library path name the same file.")));
+  }
+}
+
+}  // namespace
+
 void _PG_init(void) {
   tsext::pg::Enter([] {
+    RefuseSecondCopy();
     tsext::pg::DefineSettings();
     tsext::pg::DefineStopPointSetting();
     tsext::pg::InitOptions();
@@ -42,6 +63,7 @@ void _PG_init(void) {
     tsext::pg::InitJobs();
     tsext::pg::InitListeners();
     tsext::pg::AddLauncherTask(tsext::pg::StartListeners);
+    *find_rendezvous_variable("tsext") = const_cast<char *>(TSEXT_VERSION);
   });
 }
 

@@ -36,6 +36,9 @@ void StopPointReached(const char *name) {
   if (action == nullptr) return;
   if (strncmp(action, "crash", 5) == 0) {
     kill(getpid(), SIGKILL);
+  } else if (strncmp(action, "full", 4) == 0) {
+    ereport(ERROR, (errcode(ERRCODE_DISK_FULL),
+                    errmsg("stop point \"%s\" reached: no space left on device", name)));
   } else if (strncmp(action, "wait:", 5) == 0) {
     const Datum key = Int64GetDatum(strtoll(action + 5, nullptr, 10));
     DirectFunctionCall1(pg_advisory_lock_int8, key);
@@ -48,8 +51,9 @@ void StopPointReached(const char *name) {
 void DefineStopPointSetting() {
   DefineCustomStringVariable(
       "tsext.stop_point", "Makes a named step of tsext fail, crash or wait, for tests.",
-      "Form: name:error, name:crash or name:wait:KEY, separated by commas.", &stop_point_setting,
-      "", PGC_SUSET, GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL, nullptr, nullptr, nullptr);
+      "Form: name:error, name:full, name:crash or name:wait:KEY, separated by commas.",
+      &stop_point_setting, "", PGC_SUSET, GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL, nullptr, nullptr,
+      nullptr);
 }
 
 }  // namespace tsext::pg

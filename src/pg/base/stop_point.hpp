@@ -1,9 +1,9 @@
 #pragma once
 
 // Named places where a test can make a process fail, crash or wait: SET tsext.stop_point =
-// 'name:action', action one of error, crash (SIGKILL to itself), or wait:KEY (blocks while another
-// session holds pg_advisory_lock(KEY)). Several, separated by commas. Off by default; superusers
-// only. Costs one branch when off.
+// 'name:action', action one of error, full (the error of a full disk), crash (SIGKILL to itself),
+// or wait:KEY (blocks while another session holds pg_advisory_lock(KEY)). Several, separated by
+// commas. Off by default; superusers only. Costs one branch when off.
 
 namespace tsext::pg {
 

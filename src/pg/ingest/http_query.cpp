@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/clock.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/ingest/http_listener.hpp"
 #include "pg/ingest/http_text.hpp"
@@ -40,7 +41,7 @@ struct Query {
   dsm_segment *segment = nullptr;
   BackgroundWorkerHandle *worker = nullptr;
   shm_mq_handle *queue = nullptr;
-  TimestampTz deadline = 0;  // 0: none
+  int64 deadline_us = 0;  // monotonic; 0: none
 };
 
 struct Queries {
@@ -120,8 +121,8 @@ bool Start(Query *query) {
     return false;
   }
   if (query->task.timeout_ms > 0)
-    query->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-                                                  int64{query->task.timeout_ms} + kGraceMs);
+    query->deadline_us =
+        MonotonicMicroseconds() + (int64{query->task.timeout_ms} + kGraceMs) * 1000;
   return true;
 }
 
@@ -158,7 +159,7 @@ HttpResponse AnswerResponse(const Query *query, const char *answer, size_t size)
 }
 
 /// False: it is still running.
-bool Finish(HttpListener *listener, Query *query, TimestampTz now) {
+bool Finish(HttpListener *listener, Query *query, int64 now_us) {
   const char *answer = nullptr;
   size_t size = 0;
   switch (Look(query, &answer, &size)) {
@@ -170,7 +171,7 @@ bool Finish(HttpListener *listener, Query *query, TimestampTz now) {
              ErrorResponse(503, Dialect::kV1, "the query's worker ended without an answer"));
       break;
     case Progress::kRuns:
-      if (query->deadline == 0 || now < query->deadline) return false;
+      if (query->deadline_us == 0 || now_us < query->deadline_us) return false;
       TerminateBackgroundWorker(query->worker);
       Answer(listener, query, ErrorResponse(503, Dialect::kV1, "the query took too long"));
   }
@@ -287,8 +288,8 @@ void TakeQuery(HttpListener *listener, HttpRequest *request) {
 void RunQueries(HttpListener *listener) {
   Queries &all = All();
   if (!all.running.empty()) {
-    const TimestampTz now = GetCurrentTimestamp();
-    all.running.remove_if([&](Query *query) { return Finish(listener, query, now); });
+    const int64 now_us = MonotonicMicroseconds();
+    all.running.remove_if([&](Query *query) { return Finish(listener, query, now_us); });
   }
   StartWaiting(listener);
 }
@@ -307,10 +308,10 @@ void ForgetQueries() {
 
 long MillisecondsToQueries() {
   long next = -1;
-  const TimestampTz now = GetCurrentTimestamp();
+  const int64 now_us = MonotonicMicroseconds();
   for (const Query *query : All().running) {
-    if (query->deadline == 0) continue;
-    const long left = TimestampDifferenceMilliseconds(now, query->deadline) + 1;
+    if (query->deadline_us == 0) continue;
+    const long left = Max((query->deadline_us - now_us) / 1000, 0) + 1;
     if (next < 0 || left < next) next = left;
   }
   return next;

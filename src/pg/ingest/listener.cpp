@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/clock.hpp"
 #include "pg/base/transaction.hpp"
 #include "pg/ingest/listener_settings.hpp"
 #include "pg/ingest/listener_shared.hpp"
@@ -38,7 +39,7 @@ namespace tsext::pg {
 namespace {
 
 // A worker that ended is started again after so long, and one that could not start.
-constexpr int kRestartMs = 1000;
+constexpr int64 kRestartUs = USECS_PER_SEC;
 constexpr int kRetryMs = 5000;
 // Nobody's lock keeps a batch, or the server's shutdown, waiting longer.
 constexpr const char *kLockTimeout = "5s";
@@ -106,7 +107,7 @@ void ClaimSlot() {
 /// The launcher's side of one listener.
 struct Supervised {
   BackgroundWorkerHandle *handle;
-  TimestampTz next_start;
+  int64 next_start_us;   // monotonic
   const char *obstacle;  // already logged
 };
 
@@ -185,13 +186,13 @@ void ReportObstacle(Supervised *listener, ListenerKind kind, const char *obstacl
 /// Milliseconds until this listener wants another look; -1: none.
 int Supervise(ListenerKind kind) {
   Supervised *listener = &supervised[static_cast<int>(kind)];
-  const TimestampTz now = GetCurrentTimestamp();
+  const int64 now_us = MonotonicMicroseconds();
   if (listener->handle != nullptr) {
     pid_t pid;
     if (GetBackgroundWorkerPid(listener->handle, &pid) != BGWH_STOPPED) return -1;
     pfree(listener->handle);
     listener->handle = nullptr;
-    listener->next_start = TimestampTzPlusMilliseconds(now, kRestartMs);
+    listener->next_start_us = now_us + kRestartUs;
   }
   if (AddressSetting(kind)[0] == '\0') {
     listener->obstacle = nullptr;
@@ -201,8 +202,8 @@ int Supervise(ListenerKind kind) {
   const bool runs = shared->slots[static_cast<int>(kind)].pid != 0;
   LWLockRelease(shared->lock);
   if (runs) return kRetryMs;  // of an earlier launcher: its end is not told to this one
-  if (now < listener->next_start)
-    return static_cast<int>(TimestampDifferenceMilliseconds(now, listener->next_start)) + 1;
+  if (now_us < listener->next_start_us)
+    return static_cast<int>((listener->next_start_us - now_us) / 1000) + 1;
 
   const char *obstacle = FindObstacle();
   if (obstacle == nullptr && !Register(kind, &listener->handle))
@@ -210,7 +211,7 @@ int Supervise(ListenerKind kind) {
   ReportObstacle(listener, kind, obstacle);
   if (obstacle == nullptr) return -1;
   listener->handle = nullptr;
-  listener->next_start = TimestampTzPlusMilliseconds(now, kRetryMs);
+  listener->next_start_us = now_us + kRetryMs * 1000L;
   return kRetryMs;
 }
 

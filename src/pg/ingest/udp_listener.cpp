@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/clock.hpp"
 #include "pg/ingest/line_store.hpp"
 #include "pg/ingest/listener_settings.hpp"
 #include "pg/ingest/listener_workers.hpp"
@@ -42,8 +43,8 @@ struct Listener {
   int receive_buffer_kb;
   bool listen_external;
   Counters counters;
-  int tries;               // of the batch at the ring's tail
-  TimestampTz not_before;  // the next try
+  int tries;            // of the batch at the ring's tail
+  int64 not_before_us;  // monotonic, the next try
   TimeoutId timeout;
 };
 
@@ -232,7 +233,7 @@ void StoreBatch(Listener *listener, bool last) {
                            listener->tries)));
     } else {
       done = false;
-      listener->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kRetryMs);
+      listener->not_before_us = MonotonicMicroseconds() + kRetryMs * 1000L;
       ShowListenerState(listener->bound, state);
     }
   }
@@ -240,7 +241,7 @@ void StoreBatch(Listener *listener, bool last) {
     if (listener->tries > 0) ShowListenerState(listener->bound, "listening");
     datagrams.Release(batch.end, batch.lines);
     listener->tries = 0;
-    listener->not_before = 0;
+    listener->not_before_us = 0;
   }
   MemoryContextSwitchTo(caller);
   MemoryContextReset(listener->memory);
@@ -250,14 +251,14 @@ void StoreBatch(Listener *listener, bool last) {
 /// Milliseconds until the oldest datagrams must be stored; 0: now, -1: there are none.
 long MillisecondsToBatch(const Listener *listener) {
   if (datagrams.is_empty()) return -1;
-  if (listener->not_before != 0)
-    return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), listener->not_before);
+  if (listener->not_before_us != 0)
+    return Max((listener->not_before_us - MonotonicMicroseconds() + 999) / 1000, 0);
   if (datagrams.pending_bytes() >= size_t{1024} * batch_bytes_kb || datagrams.is_full() ||
       datagrams.pending_lines() >= static_cast<uint64_t>(batch_points))
     return 0;
   uint64_t position = datagrams.Begin();
   const int64_t age_us = UnixNowUs() - datagrams.Next(&position)->received_us;
-  if (age_us < 0) return batch_interval_ms;  // the clock was set back
+  if (age_us < 0) return 0;  // the clock was set back
   const int64_t left_us = int64_t{1000} * batch_interval_ms - age_us;
   return left_us <= 0 ? 0 : static_cast<long>((left_us + 999) / 1000);
 }

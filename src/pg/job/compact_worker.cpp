@@ -6,6 +6,7 @@
 // hot for at most tsext.compact_age longer.
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/clock.hpp"
 #include "pg/base/oid_table.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/transaction.hpp"
@@ -50,19 +51,19 @@ namespace {
 
 // A table whose compaction failed is left alone for so long: what failed once is likely to fail
 // again (a damaged segment, a full disk), at the price of all the work up to there.
-constexpr int kRetryMs = 60 * 1000;
+constexpr int64 kRetryUs = 60 * USECS_PER_SEC;
 // Rounds that did nothing leave no row in tsext.job_run, and are told to tsext.job_state this
 // often.
 constexpr int kQuietMs = 10 * 60 * 1000;
 // The worker stays so much longer than the pause between two rounds.
 constexpr int kLingerMs = 60 * 1000;
 
-/// What the worker remembers of a table between rounds.
+/// What the worker remembers of a table between rounds, in times of the monotonic clock.
 struct TableState {
-  Oid relation;           // hash key
-  TimestampTz hot_since;  // first seen with hot rows after the last full compaction; 0: none
-  TimestampTz next_look;  // the directory is planned again (merges, COLD) not before this
-  TimestampTz retry_at;   // after an error: not before this
+  Oid relation;        // hash key
+  int64 hot_since_us;  // first seen with hot rows after the last full compaction; 0: none
+  int64 next_look_us;  // the directory is planned again (merges, COLD) not before this
+  int64 retry_at_us;   // after an error: not before this
 };
 
 struct Worker {
@@ -122,19 +123,19 @@ void CompactOneTable(void *argument) {
   Relation relation = try_relation_open(run->relation, NoLock);
   if (relation == nullptr) return;
   if (IsTsextRelation(relation) && StaysHotBecause(relation) == nullptr) {
-    const TimestampTz now = GetCurrentTimestamp();
+    const int64 now_us = MonotonicMicroseconds();
+    const int64 age_us = compact_age_s * USECS_PER_SEC;
     const int64_t heap_kb =
         static_cast<int64_t>(RelationGetNumberOfBlocks(relation)) * (BLCKSZ / 1024);
     if (heap_kb == 0) {
-      run->state->hot_since = 0;
-    } else if (run->state->hot_since == 0) {
-      run->state->hot_since = now;
+      run->state->hot_since_us = 0;
+    } else if (run->state->hot_since_us == 0) {
+      run->state->hot_since_us = now_us;
     }
-    const bool aged = run->state->hot_since != 0 &&
-                      TimestampDifferenceExceeds(run->state->hot_since, now, compact_age_s * 1000);
+    const bool aged = run->state->hot_since_us != 0 && now_us - run->state->hot_since_us >= age_us;
     const bool large = heap_kb > compact_bytes_kb ||
                        relation->rd_rel->reltuples >= static_cast<float>(compact_rows);
-    if (aged || large || now >= run->state->next_look) {
+    if (aged || large || now_us >= run->state->next_look_us) {
       CompactRequest request;
       request.background = true;
       request.move_rows = aged || large;
@@ -146,8 +147,8 @@ void CompactOneTable(void *argument) {
       run->vacuum_table |= run->result.segments_merged > 0;  // with it goes the TOAST table
       run->vacuum_directory |= run->result.segments_merged > 0;
       if (!run->result.more) {
-        if (request.move_rows) run->state->hot_since = 0;
-        run->state->next_look = TimestampTzPlusMilliseconds(now, compact_age_s * 1000L);
+        if (request.move_rows) run->state->hot_since_us = 0;
+        run->state->next_look_us = now_us + age_us;
       }
     }
   }
@@ -199,11 +200,9 @@ void Round(Worker *worker) {
     auto *state =
         static_cast<TableState *>(hash_search(worker->tables, &relation, HASH_ENTER, &found));
     if (!found) {
-      state->hot_since = 0;
-      state->next_look = 0;
-      state->retry_at = 0;
+      state->hot_since_us = state->next_look_us = state->retry_at_us = 0;
     }
-    if (GetCurrentTimestamp() < state->retry_at) continue;
+    if (MonotonicMicroseconds() < state->retry_at_us) continue;
     TableRun run{relation, state, {}, false, false};
     bool succeeded;
     do {
@@ -214,7 +213,7 @@ void Round(Worker *worker) {
         worker->did_something |= run.result.segments_written > 0 || run.result.rows_moved > 0;
       }
     } while (succeeded && run.result.more && run.result.segments_written > 0);
-    if (!succeeded) state->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kRetryMs);
+    if (!succeeded) state->retry_at_us = MonotonicMicroseconds() + kRetryUs;
     if (run.vacuum_table) Vacuum(worker, relation);
     vacuum_directory |= run.vacuum_directory;
   }

@@ -4,6 +4,7 @@
 #include "pg/base/utility.hpp"
 #include "pg/catalog/cagg.hpp"
 #include "pg/catalog/segment.hpp"
+#include "pg/job/job_run.hpp"
 #include "pg/job/job_table.hpp"
 #include "pg/job/launcher.hpp"
 #include "pg/job/schedule.hpp"
@@ -430,6 +431,8 @@ TSEXT_FUNCTION(tsext_alter_job) {
   JobState state = FindJobState(job->id);
   if (!PG_ARGISNULL(7)) {
     state.next_start = PG_GETARG_TIMESTAMPTZ(7);
+    // Holds although the clock was set back since the last run.
+    if (ClockWasSetBack(state, now)) state.last_finish = now;
   } else if (new_grid) {
     state.next_start = job->schedule.fixed || state.last_finish == 0
                            ? FirstStart(job->schedule, now)

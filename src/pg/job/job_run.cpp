@@ -75,6 +75,32 @@ char *RunStatement(const Job &job) {
   return psprintf("%s %s(%d, %s::pg_catalog.jsonb)", verb, name, job.id, config);
 }
 
+bool ClockWasSetBack(const JobState &state, TimestampTz now) {
+  constexpr int64 kTolerance = 2 * USECS_PER_SEC;
+  return state.last_finish > now + kTolerance;
+}
+
+StartSearch SearchFrom(const Job &job, const JobState &state, TimestampTz now) {
+  const bool has_run_later =
+      ClockWasSetBack(state, now) && state.last_finish >= job.schedule.initial_start;
+  return {job.schedule, now, StartSearch::kFirst, has_run_later, 0};
+}
+
+TimestampTz StartAfterSetBack(const Job &job, const JobState &state, const StartSearch &search) {
+  TimestampTz start = Min(state.next_start, search.start);
+  if (state.consecutive_failures > 0) {
+    const int64 delay =
+        RetryDelay(job.retry_period, job.schedule.interval, state.consecutive_failures);
+    start = Min(start, search.from + delay);
+  }
+  return start;
+}
+
+bool MayPass(const ErrorData *error) {
+  const int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+  return category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR;
+}
+
 char *ShortMessage(const char *message) {
   constexpr int kMaxBytes = 2000;
   const int length = static_cast<int>(strlen(message));
@@ -83,20 +109,22 @@ char *ShortMessage(const char *message) {
 }
 
 void SettleRun(Job *job, JobRun *run) {
-  StartSearch search{&job->schedule, run->finished, StartSearch::kNext, 0};
-  if (strcmp(run->outcome, "succeeded") == 0) {
-    if (const ErrorData *error = TrySubtransaction(FindStart, &search); error != nullptr) {
-      run->outcome = "failed";
-      run->sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
-      run->message = psprintf("the job has no next start: %s", error->message);
-    }
+  JobState state = FindJobState(job->id);
+  StartSearch search = SearchFrom(*job, state, run->finished);
+  search.kind = StartSearch::kNext;
+  const ErrorData *error = TrySubtransaction(FindStart, &search);
+  if (error != nullptr && strcmp(run->outcome, "succeeded") == 0) {
+    run->outcome = "failed";
+    run->sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
+    run->message = psprintf("the job has no next start: %s", error->message);
   }
+  bool job_changed = search.has_run_later && error == nullptr;
+  if (job_changed) job->schedule.initial_start = search.schedule.initial_start;
   if (run->id == 0) {
     InsertJobRun(run);
   } else {
     FinishJobRun(*run);
   }
-  JobState state = FindJobState(job->id);
   const bool succeeded = strcmp(run->outcome, "succeeded") == 0;
   const bool crashed = strcmp(run->outcome, "crashed") == 0;
   state.last_start = run->started;
@@ -118,12 +146,15 @@ void SettleRun(Job *job, JobRun *run) {
       state.next_start += RetryDelay(job->retry_period, job->schedule.interval, failures);
     if (job->max_retries >= 0 && state.consecutive_failures > job->max_retries && job->scheduled) {
       job->scheduled = false;
-      UpdateJob(job);
-      WakeSchedulerAtCommit();
+      job_changed = true;
       ereport(LOG, (errmsg("job %d \"%s\" is paused after %d failed runs", job->id, job->name,
                            state.consecutive_failures),
                     errhint("Start it again with alter_job(%d, scheduled => true).", job->id)));
     }
+  }
+  if (job_changed) {
+    UpdateJob(job);
+    WakeSchedulerAtCommit();
   }
   WriteJobState(state);
 }
@@ -157,11 +188,12 @@ void Execute(const char *statement, bool atomic) {
 /// everything else.
 void RecordRunByHand(const Job &job, TimestampTz started) {
   LockJob(job.id);
-  if (FindJob(job.id) == nullptr) return;
+  Job *current = FindJob(job.id);
+  if (current == nullptr) return;
   JobRun run{};
   run.job = job.id;
-  run.job_name = job.name;
-  run.owner = GetUserNameFromId(job.owner, false);
+  run.job_name = current->name;
+  run.owner = GetUserNameFromId(current->owner, false);
   run.pid = MyProcPid;
   run.started = started;
   run.finished = GetCurrentTimestamp();
@@ -169,6 +201,13 @@ void RecordRunByHand(const Job &job, TimestampTz started) {
   run.rows = TakeReportedRows();
   InsertJobRun(&run);
   JobState state = FindJobState(job.id);
+  if (ClockWasSetBack(state, run.finished)) {
+    StartSearch search = SearchFrom(*current, state, run.finished);
+    FindStart(&search);
+    state.next_start = StartAfterSetBack(*current, state, search);
+    current->schedule.initial_start = search.schedule.initial_start;
+    UpdateJob(current);
+  }
   state.last_start = started;
   state.last_finish = state.last_success = run.finished;
   state.last_outcome = run.outcome;

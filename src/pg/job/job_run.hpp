@@ -21,6 +21,20 @@ char *RunStatement(const Job &job);
 /// already.
 void SettleRun(Job *job, JobRun *run);
 
+/// Whether a job ended later than now: the clock has been set back, and what was counted from there
+/// would be waited for as long again.
+bool ClockWasSetBack(const JobState &state, TimestampTz now);
+
+/// Looks for the first start from now on, for TrySubtransaction(); `state`: what was last recorded.
+StartSearch SearchFrom(const Job &job, const JobState &state, TimestampTz now);
+
+/// The next start of a job for which ClockWasSetBack() holds: the start that was found, or sooner.
+TimestampTz StartAfterSetBack(const Job &job, const JobState &state, const StartSearch &search);
+
+/// Whether an error is of those that pass by themselves: no space, no memory, a system's error.
+/// What could not be recorded for it is tried until it is.
+bool MayPass(const ErrorData *error);
+
 /// A text of at most some 2,000 bytes, for messages.
 char *ShortMessage(const char *message);
 

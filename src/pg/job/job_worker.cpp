@@ -4,6 +4,7 @@
 #include "pg/job/job_worker.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/clock.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/base/transaction.hpp"
 #include "pg/job/job_run.hpp"
@@ -36,8 +37,10 @@ namespace {
 constexpr int kLingerMs = 5 * 1000;
 // A job that somebody runs by hand is looked at again.
 constexpr int kBusyRetryMs = 5 * 1000;
-// The outcome of a run is worth some patience (a full disk, a lock).
+// What is tried to record the outcome of a run; a full disk and the like are waited for.
 constexpr int kRecordAttempts = 5;
+constexpr int kFirstPauseMs = 200;
+constexpr int kLongestPauseMs = 10 * 1000;
 
 /// One run.
 struct Run {
@@ -142,15 +145,17 @@ void DescribeOutcome(Run *run, const ErrorData *error) {
     record->outcome = is_timeout ? "timed out" : "cancelled";
     if (is_timeout) record->message = "the run took longer than max_runtime and was canceled";
   }
-  ereport(LOG, (errcode(error->sqlerrcode),
-                errmsg("job %d \"%s\" %s: %s", record->job, record->job_name, record->outcome,
-                       record->message),
-                error->detail != nullptr ? errdetail_internal("%s", error->detail) : 0,
-                error->context != nullptr ? errcontext("%s", error->context) : 0));
+  ereport(LOG,
+          (errcode(error->sqlerrcode),
+           errmsg("job %d \"%s\" %s: %s", record->job, record->job_name, record->outcome,
+                  record->message),
+           error->detail != nullptr ? errdetail_internal("%s", ShortMessage(error->detail)) : 0,
+           error->context != nullptr ? errcontext("%s", ShortMessage(error->context)) : 0));
 }
 
 void EndRun(void *argument) {
   auto *run = static_cast<Run *>(argument);
+  StopPoint("job_recording");
   LockJob(run->record.job);
   Job *job = FindJob(run->record.job);
   if (job == nullptr) {  // deleted meanwhile
@@ -158,8 +163,44 @@ void EndRun(void *argument) {
     run->next_start = 0;
     return;
   }
-  SettleRun(job, &run->record);
+  JobRun record = run->record;  // this may be tried again
+  SettleRun(job, &record);
   run->next_start = FindJobState(job->id).next_start;
+}
+
+void Pause(int milliseconds) {
+  (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
+                  PG_WAIT_EXTENSION);
+  ResetLatch(MyLatch);
+  HandleWorkerSignals();
+}
+
+/// Until it is recorded the job does not run again, so that every run is accounted for.
+void RecordOutcome(Run *run) {
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  run->slot->is_over = true;
+  LWLockRelease(shared->lock);
+  int pause_ms = kFirstPauseMs;
+  for (int attempt = 1;; attempt++) {
+    QueryCancelPending = false;
+    ErrorData *error = TryTransaction(EndRun, run);
+    if (error == nullptr) return;
+    const bool tries_again = MayPass(error) || attempt < kRecordAttempts;
+    ereport(LOG, (errcode(error->sqlerrcode),
+                  errmsg("could not record the outcome of job %d \"%s\": %s", run->record.job,
+                         run->record.job_name, error->message),
+                  tries_again ? errdetail("It is tried again.") : 0));
+    FreeErrorData(error);
+    if (!tries_again) return;
+    Pause(pause_ms);
+    pause_ms = Min(pause_ms * 2, kLongestPauseMs);
+  }
+}
+
+/// What the procedure has set must not meet what is done on behalf of the server (lock_timeout).
+void ResetSettings(void *) {
+  SetPGVariable("session_authorization", NIL, false);
+  ResetAllOptions();
 }
 
 void StopAfterRun(void *) {
@@ -171,10 +212,17 @@ void StopAfterRecord(void *) {
 }
 
 void DiscardSession(void *) {
+  StopPoint("job_discard");
   DiscardStmt statement{};
   statement.type = T_DiscardStmt;
   statement.target = DISCARD_ALL;
   DiscardCommand(&statement, true);
+}
+
+void Leave(JobSlot *slot) {
+  LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+  slot->state = SlotState::kLeaving;
+  LWLockRelease(shared->lock);
 }
 
 TimestampTz RunSlotJob(JobSlot *slot, void *) {
@@ -194,14 +242,13 @@ TimestampTz RunSlotJob(JobSlot *slot, void *) {
     QueryCancelPending = false;
     DescribeOutcome(&run, error);
     run.record.finished = GetCurrentTimestamp();
-    for (int attempt = 1; !RunTransaction(EndRun, &run) && attempt < kRecordAttempts; attempt++) {
-      QueryCancelPending = false;
-      pg_usleep(attempt * 200 * 1000L);
-    }
+    (void)RunTransaction(ResetSettings, nullptr);
+    RecordOutcome(&run);
     (void)RunTransaction(StopAfterRecord, nullptr);
   }
   if (run.is_locked) UnlockRun(job_id);
-  if (began && run.job != nullptr) (void)RunUtility(DiscardSession, nullptr);
+  // A session that cannot be cleaned is not used again.
+  if (began && run.job != nullptr && !RunUtility(DiscardSession, nullptr)) Leave(slot);
   MemoryContextSwitchTo(TopMemoryContext);
   MemoryContextDelete(run.memory);
   return run.next_start;

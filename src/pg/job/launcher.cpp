@@ -1,6 +1,7 @@
 #include "pg/job/launcher.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/clock.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/transaction.hpp"
 #include "pg/base/utility.hpp"
@@ -34,11 +35,11 @@ namespace tsext::pg {
 namespace {
 
 // A database without the extension is looked at this often (CREATE EXTENSION wakes the launcher).
-constexpr int kProbeIntervalMs = 60 * 1000;
+constexpr int64 kProbeIntervalUs = 60 * USECS_PER_SEC;
 // Between two looks at all databases.
 constexpr int kPauseMs = 5 * 1000;
 // A scheduler that has died is started again after so long.
-constexpr int kRestartIntervalMs = 5 * 1000;
+constexpr int64 kRestartIntervalUs = 5 * USECS_PER_SEC;
 
 bool wake_launcher_at_commit = false;
 bool wake_scheduler_at_commit = false;
@@ -142,7 +143,7 @@ void AfterTransaction(XactEvent event, void *) {
 struct Database {
   Oid oid;
   BackgroundWorkerHandle *handle;  // nullptr: no scheduler
-  TimestampTz next_probe;
+  int64 next_probe_us;
   bool listed;
   bool wanted;  // somebody asked for a scheduler while there was one: it may be on its way out
 };
@@ -176,21 +177,21 @@ void ListDatabases(void *state) {
   table_close(catalog, AccessShareLock);
 }
 
-bool IsHeld(Oid database, TimestampTz now) {
+bool IsHeld(Oid database, int64 now_us) {
   LWLockAcquire(shared->lock, LW_SHARED);
   const DatabaseSlot *slot = FindDatabaseSlot(database, false);
-  const bool held = slot != nullptr && slot->hold_until > now;
+  const bool held = slot != nullptr && slot->hold_until_us > now_us;
   LWLockRelease(shared->lock);
   return held;
 }
 
 /// How long a database whose scheduler has ended goes without.
-int PauseAfterEnd(Oid database) {
+int64 PauseAfterEnd(Oid database) {
   LWLockAcquire(shared->lock, LW_SHARED);
   const DatabaseSlot *slot = FindDatabaseSlot(database, false);
   const bool has_died = slot != nullptr && !slot->has_no_extension;
   LWLockRelease(shared->lock);
-  return has_died ? kRestartIntervalMs : kProbeIntervalMs;
+  return has_died ? kRestartIntervalUs : kProbeIntervalUs;
 }
 
 void StartScheduler(Launcher *launcher, Database *database) {
@@ -223,7 +224,7 @@ void LauncherRound(Launcher *launcher) {
   shared->probe = false;
   LWLockRelease(shared->lock);
 
-  const TimestampTz now = GetCurrentTimestamp();
+  const int64 now_us = MonotonicMicroseconds();
   int kept = 0;
   for (int i = 0; i < launcher->count; i++) {
     Database database = launcher->databases[i];
@@ -232,20 +233,17 @@ void LauncherRound(Launcher *launcher) {
       if (GetBackgroundWorkerPid(database.handle, &pid) == BGWH_STOPPED) {
         pfree(database.handle);
         database.handle = nullptr;
-        database.next_probe =
-            database.wanted ? 0 : TimestampTzPlusMilliseconds(now, PauseAfterEnd(database.oid));
+        database.next_probe_us = database.wanted ? 0 : now_us + PauseAfterEnd(database.oid);
       }
     }
-    // The clock was set back.
-    database.next_probe =
-        Min(database.next_probe, TimestampTzPlusMilliseconds(now, kProbeIntervalMs));
-    if (probe) database.next_probe = 0;
+    if (probe) database.next_probe_us = 0;
     if (probe && database.handle != nullptr) database.wanted = true;
     if (database.handle == nullptr && !database.listed) continue;  // dropped
-    if (database.handle == nullptr && database.next_probe <= now && !IsHeld(database.oid, now)) {
+    if (database.handle == nullptr && database.next_probe_us <= now_us &&
+        !IsHeld(database.oid, now_us)) {
       StartScheduler(launcher, &database);
       database.wanted = false;
-      database.next_probe = TimestampTzPlusMilliseconds(now, kProbeIntervalMs);
+      database.next_probe_us = now_us + kProbeIntervalUs;
     }
     launcher->databases[kept++] = database;
   }

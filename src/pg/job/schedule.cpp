@@ -54,6 +54,18 @@ int64 LongestStep(const Interval &interval) {
   return interval.month * (31 * USECS_PER_DAY) + interval.day * USECS_PER_DAY + interval.time;
 }
 
+/// Moves the beginning of a grid back by whole steps until it is not after `time`.
+void BeginBy(Schedule *schedule, TimestampTz time) {
+  if (!schedule->fixed || schedule->initial_start <= time) return;
+  // Months by four years, so that a job of the 31st, or of a 29 February, stays one.
+  const int64 steps = schedule->interval.month == 0 ? 1 : 48;
+  const int64 length = LongestStep(schedule->interval) * steps;
+  int64 n = -((schedule->initial_start - time + length - 1) / length) * steps;
+  TimestampTz start;
+  while ((start = GridStart(*schedule, n)) > time) n -= steps;
+  schedule->initial_start = start;
+}
+
 }  // namespace
 
 int64 IntervalMicroseconds(const Interval &interval) {
@@ -115,8 +127,9 @@ TimestampTz FirstStart(const Schedule &schedule, TimestampTz now) {
 
 void FindStart(void *argument) {
   auto *search = static_cast<StartSearch *>(argument);
-  search->start = search->kind == StartSearch::kFirst ? FirstStart(*search->schedule, search->from)
-                                                      : NextStart(*search->schedule, search->from);
+  if (search->has_run_later) BeginBy(&search->schedule, search->from);
+  search->start = search->kind == StartSearch::kFirst ? FirstStart(search->schedule, search->from)
+                                                      : NextStart(search->schedule, search->from);
 }
 
 int64 RetryDelay(const Interval &retry_period, const Interval &schedule_interval, int failures) {

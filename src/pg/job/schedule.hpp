@@ -33,9 +33,12 @@ TimestampTz FirstStart(const Schedule &schedule, TimestampTz now);
 
 /// One of the two above, for TrySubtransaction().
 struct StartSearch {
-  const Schedule *schedule;
+  Schedule schedule;  // a copy
   TimestampTz from;
   enum { kFirst, kNext } kind;
+  // The job has run later than `from`, as the clock was before it was set back: a grid that began
+  // after `from` is moved, in `schedule`, by whole steps to begin before.
+  bool has_run_later;
   TimestampTz start;  // the result
 };
 void FindStart(void *search);

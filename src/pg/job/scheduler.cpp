@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/clock.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/transaction.hpp"
 #include "pg/catalog/segment.hpp"
@@ -41,12 +42,12 @@ constexpr int kKeptDays = 30;
 // What could not be done now is tried again.
 constexpr int kRetryMs = 1000;
 constexpr int kFailedLoadMs = 10 * 1000;
+constexpr int64 kDeathRetryUs = 10 * USECS_PER_SEC;
 constexpr int64 kStarvedLogUs = 60 * USECS_PER_SEC;
 // A job that does not listen to its cancellation is terminated.
 constexpr int64 kCancelGraceUs = 10 * USECS_PER_SEC;
 // Shorter limits are looked at no more often.
 constexpr int64 kLeastLimitUs = USECS_PER_SEC / 10;
-constexpr int64 kClockTolerance = 2 * USECS_PER_SEC;
 
 /// What the scheduler knows of a job.
 struct Entry {
@@ -69,12 +70,15 @@ struct Scheduler {
   int count, capacity;
   int sorted;  // so many of the first are in order of their ids
   bool extension_exists;
+  bool was_set_back;     // a job has run later than now
+  int64 clock_ahead_us;  // of the monotonic clock, when last looked at; 0: never
   uint64 seen_changes;
   int64 loaded_us;
-  int64 cleaned_us;  // 0: never
-  int64 starved_us;  // when the log was told of it, 0: never
+  int64 housekeeping_us;  // when it is due
+  int64 starved_us;       // when the log was told of it, 0: never
   bool must_retry;
   BackgroundWorkerHandle *handles[kMaxJobSlots];  // of workers that have not come yet
+  int64 deaths_us[kMaxJobSlots];  // when the death of a worker is to be recorded, after an error
 };
 
 int CompareIds(const void *a, const void *b) {
@@ -107,30 +111,30 @@ Entry *AddEntry(Scheduler *scheduler, int id) {
 
 /// A schedule that has no next start (a time zone that this system does not know) is due at once:
 /// its run tells what is wrong.
-TimestampTz FirstStartOf(const Schedule &schedule, TimestampTz now) {
-  StartSearch search{&schedule, now, StartSearch::kFirst, 0};
-  return TrySubtransaction(FindStart, &search) == nullptr ? search.start : now;
+StartSearch FirstStartOf(const Job &job, const JobState &state, TimestampTz now) {
+  StartSearch search = SearchFrom(job, state, now);
+  if (TrySubtransaction(FindStart, &search) != nullptr) search.start = now;
+  return search;
 }
 
 /// When the job of a row starts next; `entry` is what was known of it before.
-TimestampTz NextStartOf(const Job &job, const Entry &entry, TimestampTz now) {
+TimestampTz NextStartOf(Scheduler *scheduler, const Job &job, const Entry &entry, TimestampTz now) {
   if (job.id == kCompactionJob) {
     const TimestampTz latest = TimestampTzPlusMilliseconds(now, compact_naptime_s * 1000L);
     return entry.next_start == 0 ? now : Min(entry.next_start, latest);
   }
   const JobState state = FindJobState(job.id);
   if (!state.exists || state.next_start == 0)
-    return entry.next_start != 0 ? entry.next_start : FirstStartOf(job.schedule, now);
-  // The last run lies in the future: the clock has been set back, and what was counted from there
-  // would be waited for as long again.
-  if (state.last_finish > now + kClockTolerance)
-    return Min(state.next_start, FirstStartOf(job.schedule, now));
-  return state.next_start;
+    return entry.next_start != 0 ? entry.next_start : FirstStartOf(job, state, now).start;
+  if (!ClockWasSetBack(state, now)) return state.next_start;
+  scheduler->was_set_back |= job.scheduled;
+  return StartAfterSetBack(job, state, FirstStartOf(job, state, now));
 }
 
 /// Reads all jobs.
 void LoadEntries(void *argument) {
   auto *scheduler = static_cast<Scheduler *>(argument);
+  scheduler->was_set_back = false;
   scheduler->extension_exists = OidIsValid(get_extension_oid("tsext", true));
   if (!scheduler->extension_exists) return;
   const TimestampTz now = GetCurrentTimestamp();
@@ -145,7 +149,7 @@ void LoadEntries(void *argument) {
     entry->scheduled = job->scheduled;
     entry->is_listed = true;
     entry->is_outdated = entry->is_running;
-    if (!entry->is_running) entry->next_start = NextStartOf(*job, *entry, now);
+    if (!entry->is_running) entry->next_start = NextStartOf(scheduler, *job, *entry, now);
   }
   int kept = 0;
   for (int i = 0; i < scheduler->count; i++) {
@@ -153,6 +157,47 @@ void LoadEntries(void *argument) {
   }
   scheduler->count = scheduler->sorted = kept;
   if (kept > 0) qsort(scheduler->entries, kept, sizeof(Entry), CompareIds);
+}
+
+/// Writes down when jobs start by the clock that was set back: everybody sees it, and it holds for
+/// the runs after the next one too.
+void FollowClock(void *argument) {
+  auto *scheduler = static_cast<Scheduler *>(argument);
+  const TimestampTz now = GetCurrentTimestamp();
+  ListCell *cell;
+  foreach (cell, LoadJobs()) {
+    const int id = static_cast<Job *>(lfirst(cell))->id;
+    const Entry *entry = FindEntry(scheduler, id);
+    if (id == kCompactionJob || entry == nullptr || entry->is_running || !TryLockJob(id)) continue;
+    Job *job = FindJob(id);
+    JobState state = FindJobState(id);
+    if (job == nullptr || !job->scheduled || !ClockWasSetBack(state, now)) continue;
+    const StartSearch search = FirstStartOf(*job, state, now);
+    const TimestampTz start = StartAfterSetBack(*job, state, search);
+    if (start >= state.next_start) continue;
+    if (search.schedule.initial_start != job->schedule.initial_start) {
+      job->schedule.initial_start = search.schedule.initial_start;
+      UpdateJob(job);
+    }
+    state.next_start = start;
+    WriteJobState(state);
+  }
+}
+
+/// Whether the clock has been set since the last look. The log tells of it: what jobs do by the
+/// clock, as retention, they do by the new one.
+bool ClockWasSet(Scheduler *scheduler) {
+  constexpr int64 kTolerance = 10 * USECS_PER_SEC;
+  const int64 ahead_us = GetCurrentTimestamp() - MonotonicMicroseconds();
+  const int64 step_us = scheduler->clock_ahead_us == 0 ? 0 : ahead_us - scheduler->clock_ahead_us;
+  scheduler->clock_ahead_us = ahead_us;
+  if (step_us > -kTolerance && step_us < kTolerance) return false;
+  ereport(LOG,
+          (errmsg("the system clock was set %s by %lld seconds", step_us < 0 ? "back" : "forward",
+                  static_cast<long long>(std::abs(step_us) / USECS_PER_SEC)),
+           errdetail("Jobs follow it; so does what retention takes to be old."),
+           step_us < 0 ? 0 : errhint("It looks the same after the system was suspended.")));
+  return true;
 }
 
 // ---- what workers leave behind ----
@@ -210,7 +255,8 @@ void RecoverRuns(void *argument) {
     run->outcome = "crashed";
     run->message = "the server stopped before the job ended";
     Job *job = FindJob(run->job);
-    if (job == nullptr) {
+    // A job that has run again since counts by that run.
+    if (job == nullptr || FindJobState(job->id).last_start > run->started) {
       FinishJobRun(*run);
     } else {
       SettleRun(job, run);
@@ -224,10 +270,11 @@ void CleanHistory(void *) {
 
 void Housekeep(Scheduler *scheduler) {
   const int64 now_us = MonotonicMicroseconds();
-  if (scheduler->cleaned_us != 0 && now_us - scheduler->cleaned_us < kHousekeepingUs) return;
-  if (RunTransaction(RecoverRuns, scheduler)) (void)RunTransaction(LoadEntries, scheduler);
+  if (now_us < scheduler->housekeeping_us) return;
+  const bool recovered = RunTransaction(RecoverRuns, scheduler);
+  if (recovered) (void)RunTransaction(LoadEntries, scheduler);
   (void)RunTransaction(CleanHistory, nullptr);
-  scheduler->cleaned_us = now_us;
+  scheduler->housekeeping_us = now_us + (recovered ? kHousekeepingUs : kReloadUs);
 }
 
 void FreeSlot(Scheduler *scheduler, JobSlot *slot) {
@@ -258,7 +305,7 @@ void CollectSlot(Scheduler *scheduler, JobSlot *slot) {
     slot->run = 0;
     slot->started = 0;
     slot->started_us = slot->cancelled_us = slot->max_runtime_us = 0;
-    slot->is_terminated = false;
+    slot->is_over = slot->is_terminated = false;
   }
   LWLockRelease(shared->lock);
 
@@ -273,13 +320,26 @@ void CollectSlot(Scheduler *scheduler, JobSlot *slot) {
       }
     }
   } else if (copy.state == SlotState::kGone && copy.job != 0) {
-    Death death{copy, false, 0};
-    // An error is not tried for ever: the run is found again by RecoverRuns().
-    const bool succeeded = RunTransaction(RecordDeath, &death);
-    if (succeeded && !death.is_recorded) {
+    int64 *retry_us = &scheduler->deaths_us[slot - shared->jobs];
+    const int64 now_us = MonotonicMicroseconds();
+    if (now_us < *retry_us) {
       scheduler->must_retry = true;
       return;
     }
+    Death death{copy, false, 0};
+    const ErrorData *error = TryTransaction(RecordDeath, &death);
+    if (error != nullptr) {
+      ereport(LOG, (errcode(error->sqlerrcode),
+                    errmsg("could not record the end of job %d: %s", copy.job, error->message)));
+      // Others are not tried for ever: the run is found again by RecoverRuns().
+      *retry_us = MayPass(error) ? now_us + kDeathRetryUs : 0;
+      scheduler->housekeeping_us = Min(scheduler->housekeeping_us, now_us + kReloadUs);
+    }
+    if (error != nullptr ? MayPass(error) : !death.is_recorded) {
+      scheduler->must_retry = true;
+      return;
+    }
+    *retry_us = 0;
     if (entry != nullptr) {
       entry->is_running = false;
       entry->next_start = death.next_start != 0
@@ -307,7 +367,7 @@ int64 LimitRuntimes(Scheduler *scheduler) {
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
   for (JobSlot &slot : shared->jobs) {
     if (slot.state == SlotState::kFree || slot.database != MyDatabaseId || slot.job == 0 ||
-        slot.has_result || slot.state == SlotState::kGone)
+        slot.has_result || slot.is_over || slot.state == SlotState::kGone)
       continue;
     if (const Entry *entry = FindEntry(scheduler, slot.job); entry != nullptr)
       slot.max_runtime_us = entry->max_runtime_us;
@@ -511,10 +571,12 @@ int64 SchedulerRound(Scheduler *scheduler) {
   const uint64 changes = scheduler->database->changes;
   LWLockRelease(shared->lock);
   const int64 now_us = MonotonicMicroseconds();
+  if (ClockWasSet(scheduler)) scheduler->loaded_us = 0;
   if (changes != scheduler->seen_changes || scheduler->loaded_us == 0 ||
       now_us - scheduler->loaded_us >= kReloadUs) {
     if (!RunTransaction(LoadEntries, scheduler)) return kFailedLoadMs;
     if (!scheduler->extension_exists) return -1;
+    if (scheduler->was_set_back) (void)RunTransaction(FollowClock, scheduler);
     scheduler->seen_changes = changes;
     scheduler->loaded_us = now_us;
   }

@@ -1,11 +1,12 @@
 #include "pg/job/worker_slots.hpp"
 
 #include <csignal>
-#include <ctime>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/clock.hpp"
 
 extern "C" {
+#include "mb/pg_wchar.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
@@ -19,7 +20,7 @@ LauncherShared *shared = nullptr;
 namespace {
 
 // After DROP DATABASE and the like asked for it, a database gets no worker for so long.
-constexpr int kHoldMs = 15 * 1000;
+constexpr int64 kHoldUs = 15 * USECS_PER_SEC;
 
 shmem_request_hook_type previous_shmem_request = nullptr;
 shmem_startup_hook_type previous_shmem_startup = nullptr;
@@ -74,8 +75,12 @@ void ReleaseJobSlot(int, Datum) {
 void KeepError(ErrorData *error) {
   if (error->elevel >= ERROR && my_job_slot != nullptr) {
     my_job_slot->sqlstate = error->sqlerrcode;
-    if (error->message != nullptr)
-      strlcpy(my_job_slot->message, error->message, sizeof my_job_slot->message);
+    if (error->message != nullptr) {
+      const int length = static_cast<int>(strlen(error->message));
+      const int size = pg_mbcliplen(error->message, length, sizeof my_job_slot->message - 1);
+      memcpy(my_job_slot->message, error->message, size);
+      my_job_slot->message[size] = '\0';
+    }
   }
   if (previous_emit_log != nullptr) previous_emit_log(error);
 }
@@ -85,7 +90,7 @@ bool SignalWorkersOf(Oid database, bool signal) {
   bool any = false;
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
   if (DatabaseSlot *slot = FindDatabaseSlot(database, true); slot != nullptr) {
-    slot->hold_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kHoldMs);
+    slot->hold_until_us = MonotonicMicroseconds() + kHoldUs;
     any |= slot->pid != 0;
     if (signal && slot->pid != 0) kill(slot->pid, SIGTERM);
   }
@@ -114,11 +119,11 @@ void InitWorkerSlots() {
 
 DatabaseSlot *FindDatabaseSlot(Oid database, bool claim) {
   DatabaseSlot *available = nullptr;
-  const TimestampTz now = claim ? GetCurrentTimestamp() : 0;
+  const int64 now_us = claim ? MonotonicMicroseconds() : 0;
   for (DatabaseSlot &slot : shared->databases) {
     if (slot.database == database) return &slot;
     // Also one of a database that was dropped.
-    if (available == nullptr && slot.pid == 0 && slot.hold_until <= now) available = &slot;
+    if (available == nullptr && slot.pid == 0 && slot.hold_until_us <= now_us) available = &slot;
   }
   if (!claim || available == nullptr) return nullptr;
   *available = DatabaseSlot{};
@@ -129,7 +134,8 @@ DatabaseSlot *FindDatabaseSlot(Oid database, bool claim) {
 DatabaseSlot *ClaimDatabaseSlot(Oid database) {
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
   DatabaseSlot *slot = FindDatabaseSlot(database, true);
-  const bool taken = slot == nullptr || slot->pid != 0 || slot->hold_until > GetCurrentTimestamp();
+  const bool taken =
+      slot == nullptr || slot->pid != 0 || slot->hold_until_us > MonotonicMicroseconds();
   if (!taken) {
     slot->pid = MyProcPid;
     slot->latch = MyLatch;
@@ -169,12 +175,6 @@ void StopWorkersOf(Oid database) {
     CHECK_FOR_INTERRUPTS();
     pg_usleep(50 * 1000L);
   }
-}
-
-int64 MonotonicMicroseconds() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
 }
 
 }  // namespace tsext::pg

@@ -17,13 +17,13 @@ inline constexpr int kMaxDatabases = 64;
 inline constexpr int kMaxJobSlots = 256;
 
 struct DatabaseSlot {
-  Oid database;            // InvalidOid: free
-  pid_t pid;               // of the scheduler, 0: none runs
-  Latch *latch;            // of the scheduler
-  TimestampTz hold_until;  // no worker before this
-  uint64 changes;          // grows with each commit that concerns jobs
-  bool has_no_extension;   // why the last scheduler has left
-  bool is_starved;         // no background worker could be had for a due job
+  Oid database;           // InvalidOid: free
+  pid_t pid;              // of the scheduler, 0: none runs
+  Latch *latch;           // of the scheduler
+  int64 hold_until_us;    // monotonic: no worker before this
+  uint64 changes;         // grows with each commit that concerns jobs
+  bool has_no_extension;  // why the last scheduler has left
+  bool is_starved;        // no background worker could be had for a due job
 };
 
 enum class SlotState {
@@ -51,6 +51,7 @@ struct JobSlot {
   int64 max_runtime_us;  // of the job, 0: no limit; it holds for a job that was deleted meanwhile
   int64 cancelled_us;    // when its time was up, 0: it is not
   bool is_terminated;    // and it did not listen
+  bool is_over;          // the procedure has ended, its outcome is being recorded
   int sqlstate;          // of the last error of the worker, 0: none
   char message[256];
   bool has_result;         // the job has finished, and the scheduler has not taken note yet
@@ -86,8 +87,5 @@ JobSlot *ClaimJobSlot(Datum argument);
 /// Ends all workers of a database and keeps them away for a while: a command needs the database
 /// without sessions.
 void StopWorkersOf(Oid database);
-
-/// Microseconds of a clock that nobody sets.
-int64 MonotonicMicroseconds();
 
 }  // namespace tsext::pg

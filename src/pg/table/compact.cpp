@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/clock.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/base/transaction.hpp"
@@ -33,7 +34,7 @@ namespace {
 
 // A background transaction ends after so many rows or so long.
 constexpr int64_t kRowsPerTransaction = 1000000;
-constexpr int kMillisecondsPerTransaction = 5000;
+constexpr int64 kTimePerTransactionUs = 5 * USECS_PER_SEC;
 // In the background, rows stay hot until so many of a chunk are there or the chunk is over.
 constexpr int64_t kFewRows = 4096;
 
@@ -63,8 +64,12 @@ struct Compaction {
   RowBuffer *buffer;
   Level level;            // of the rows in the buffer
   TransactionId horizon;  // background: only rows that every snapshot sees
-  TimestampTz started;
+  int64 started_us;       // monotonic
 };
+
+bool TookItsTime(const Compaction &compaction) {
+  return MonotonicMicroseconds() - compaction.started_us >= kTimePerTransactionUs;
+}
 
 /// Whether a row may be moved as far as its header tells. heap_delete() decides about xmax.
 bool MayMove(const Compaction &compaction, HeapTuple tuple) {
@@ -194,9 +199,7 @@ void MoveRows(Compaction *compaction, const ChosenChunk *chosen, int count, Leve
     if ((++seen & 1023) == 0) {
       CHECK_FOR_INTERRUPTS();
       if (compaction->request->background &&
-          (compaction->result->rows_moved >= kRowsPerTransaction ||
-           TimestampDifferenceExceeds(compaction->started, GetCurrentTimestamp(),
-                                      kMillisecondsPerTransaction) ||
+          (compaction->result->rows_moved >= kRowsPerTransaction || TookItsTime(*compaction) ||
            SomebodyWaits(compaction->relation))) {
         compaction->result->more = true;
         break;
@@ -250,11 +253,8 @@ void Merge(Compaction *compaction) {
   int group_count;
   const MergeGroup *groups = PlanMerges(options, segments, count, request, &group_count);
   for (int i = 0; i < group_count; i++) {
-    if (request.background
-            ? SomebodyWaits(relation) ||
-                  TimestampDifferenceExceeds(compaction->started, GetCurrentTimestamp(),
-                                             kMillisecondsPerTransaction)
-            : result->rows_moved > 0 && RowIsWaitedFor()) {
+    if (request.background ? SomebodyWaits(relation) || TookItsTime(*compaction)
+                           : result->rows_moved > 0 && RowIsWaitedFor()) {
       result->more = true;
       break;
     }
@@ -288,7 +288,7 @@ CompactResult CompactRelation(Relation relation, const CompactRequest &request) 
   compaction.request = &request;
   compaction.result = &result;
   compaction.horizon = GetOldestNonRemovableTransactionId(relation);
-  compaction.started = GetCurrentTimestamp();
+  compaction.started_us = MonotonicMicroseconds();
   compaction.buffer = RowBufferCreate(relation, compaction.options, context);
 
   int segment_count;
