@@ -74,7 +74,7 @@ check() {    # check NAME CMD…: one test case
   local name=$1 log
   shift
   log=$out/$(echo "$layer-$name" | tr -c 'a-zA-Z0-9._\n-' _).log
-  if supervised 1800 "$log" "$@"; then passed; else failed "$name" "$log"; return 1; fi
+  if supervised 3600 "$log" "$@"; then passed; else failed "$name" "$log"; return 1; fi
 }
 count_tap() {  # count_tap NAME LOG EXIT: the top-level ok / not ok lines of a log
   local good bad
@@ -141,7 +141,7 @@ layer_style() {
 
 run_gtest() {   # run_gtest NAME PROGRAM
   local log=$out/gtest-$1.log status good bad
-  supervised 900 "$log" "$2" --gtest_color=no; status=$?
+  supervised 1800 "$log" "$2" --gtest_color=no; status=$?
   good=$(grep -c '^\[       OK \]' "$log"); bad=$(grep -c '^\[  FAILED  \] .* ms)$' "$log")
   passed "$good"
   if [ "$bad" -gt 0 ]; then
@@ -167,8 +167,8 @@ layer_fuzz() {
     mkdir -p "$out/fuzz/$target" "test/corpus/$target"
   done
   printf '%s\n' "${targets[@]}" >"$out/fuzz-targets"
-  supervised 1500 "$out/fuzz.log" xargs -a "$out/fuzz-targets" -P "$jobs" -I{} sh -c '
-    timeout $(($1 + 120)) build/cmake/sanitized/{} -seed=1 -max_total_time=$1 -timeout=10 -rss_limit_mb=3000 -print_final_stats=1 \
+  supervised 3000 "$out/fuzz.log" xargs -a "$out/fuzz-targets" -P "$jobs" -I{} sh -c '
+    timeout $(($1 + 600)) build/cmake/sanitized/{} -seed=1 -max_total_time=$1 -timeout=60 -rss_limit_mb=3000 -print_final_stats=1 \
       -artifact_prefix="$2/fuzz/{}-" "$2/fuzz/{}" test/corpus/{} >"$2/fuzz-{}.log" 2>&1
     echo $? >"$2/fuzz-{}.status"' sh "$seconds" "$out"
   for target in "${targets[@]}"; do
@@ -191,7 +191,7 @@ run_pg_regress() {  # run_pg_regress NAME PROGRAM TESTS…, arguments of the pro
   mkdir -p "$out/$name"
   # Autovacuum would come whenever it likes: it holds locks and changes plans.
   start_server "$name" "autovacuum = off" || return
-  supervised 1500 "$log" env "${server_env[@]}" PGOPTIONS="-c statement_timeout=300s" "$program" --bindir="$bin" --outputdir="$out/$name" \
+  supervised 3000 "$log" env "${server_env[@]}" PGOPTIONS="-c statement_timeout=300s" "$program" --bindir="$bin" --outputdir="$out/$name" \
     --user=postgres --dbname=regression --load-extension=tsext "${regress_args[@]}" "$@"
   status=$?
   local good bad
@@ -263,7 +263,7 @@ layer_differential() {
   count_tap "random lines" "$out/lines.log" $?
   supervised 900 "$out/grafana.log" env "${server_env[@]}" python3 test/differential/grafana.py
   count_tap "Grafana's statements" "$out/grafana.log" $?
-  supervised 1200 "$out/real_data.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/differential/real_data.py
+  supervised 2400 "$out/real_data.log" env "${server_env[@]}" PATH="$bin:$PATH" python3 test/differential/real_data.py
   count_tap "real data" "$out/real_data.log" $?
   wipe_server differential
 }
