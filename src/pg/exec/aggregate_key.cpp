@@ -200,13 +200,15 @@ class NumberColumnKey final : public Key {
     if (words_.kind() == WordKind::kInteger && !vector.any_null) {
       if (has_had_nulls_) std::fill(std::begin(runs.nulls), std::end(runs.nulls), false);
       has_had_nulls_ = false;
-      runs.count = FindRuns(vector.integers, rows, runs.begins);
-      for (uint32_t i = 0; i < runs.count; i++) runs.words[i] = vector.integers[runs.begins[i]];
+      const int64_t *values = vector.integers + input.begin;
+      runs.count = FindRuns(values, input.end - input.begin, runs.begins);
+      for (uint32_t i = 0; i < runs.count; i++) runs.words[i] = values[runs.begins[i]];
+      runs.Shift(input.begin, rows);
       return;
     }
     has_had_nulls_ = true;
     runs.Start();
-    for (uint32_t row = 0; row < rows; row++) {
+    for (uint32_t row = input.begin; row < input.end; row++) {
       const bool is_null = vector.IsNull(row);
       runs.Add(row, is_null ? 0 : WordAt(vector, row), is_null);
     }
@@ -278,15 +280,17 @@ class BytesColumnKey final : public Key {
     }
     const uint32_t rows = input.batch->rows;
     if (!codes.any_null) {
-      runs.count = FindRuns(codes.codes.data(), rows, runs.begins);
+      const uint32_t *values = codes.codes.data() + input.begin;
+      runs.count = FindRuns(values, input.end - input.begin, runs.begins);
       for (uint32_t i = 0; i < runs.count; i++) {
-        runs.words[i] = WordOfCode(codes.codes[runs.begins[i]]);
+        runs.words[i] = WordOfCode(values[runs.begins[i]]);
         runs.nulls[i] = false;
       }
+      runs.Shift(input.begin, rows);
       return;
     }
     runs.Start();
-    for (uint32_t row = 0; row < rows; row++) {
+    for (uint32_t row = input.begin; row < input.end; row++) {
       const bool is_null = codes.IsNull(row);
       runs.Add(row, is_null ? 0 : WordOfCode(codes.codes[row]), is_null);
     }
@@ -299,11 +303,10 @@ class BytesColumnKey final : public Key {
   }
   void SplitBytes(const BatchInput &input) {
     const Vector &vector = *BatchColumn(input.scan, column_);
-    const uint32_t rows = input.batch->rows;
     runs.Start();
     ByteView previous;
     int64_t word = -1;
-    for (uint32_t row = 0; row < rows; row++) {
+    for (uint32_t row = input.begin; row < input.end; row++) {
       if (vector.IsNull(row)) {
         runs.Add(row, 0, true);
         continue;
@@ -316,7 +319,7 @@ class BytesColumnKey final : public Key {
       previous = value;
       runs.Add(row, word, false);
     }
-    runs.Finish(rows);
+    runs.Finish(input.batch->rows);
   }
 
   AttrNumber column_;
@@ -346,20 +349,19 @@ class MonotoneKey final : public Key {
 
   void Split(const BatchInput &input) override {
     const Vector &vector = *BatchColumn(input.scan, monotone_.column);
-    const uint32_t rows = input.batch->rows;
-    const Selection *selection = input.selection();
+    const Selection *selection = input.gaps();
     runs.Start();
     if (vector.any_null || (selection != nullptr && monotone_.width == 0)) {
-      ForEachRow(selection, 0, rows, [&](uint32_t row) {
+      ForEachRow(selection, input.begin, input.end, [&](uint32_t row) {
         if (vector.IsNull(row))
           runs.Add(row, 0, true);
         else
           Add(row, Find(vector.integers[row]));
       });
     } else {
-      SplitRising(vector, rows, selection);
+      SplitRising(vector.integers, input.begin, input.end, selection);
     }
-    runs.Finish(rows);
+    runs.Finish(input.batch->rows);
   }
   bool TakeFooter(const FooterSource &source, int64_t *word) override {
     FooterColumn column;
@@ -395,13 +397,15 @@ class MonotoneKey final : public Key {
 
   void Add(uint32_t row, const Range &range) { runs.Add(row, range.word, range.is_null); }
 
-  void SplitRising(const Vector &vector, uint32_t rows, const Selection *selection) {
-    const int64_t *values = vector.integers;
+  /// The rows first .. last - 1. selection: nullptr when all of them are selected.
+  void SplitRising(const int64_t *values, uint32_t first, uint32_t last,
+                   const Selection *selection) {
     uint16_t begins[kVectorSize + 1];
-    const uint32_t count = FindAscendingRuns(values, rows, begins);
+    const uint32_t count = FindAscendingRuns(values + first, last - first, begins);
     for (uint32_t i = 0; i < count; i++) {
-      uint32_t row = begins[i];
-      uint32_t end = begins[i + 1];
+      uint32_t row = first + begins[i];
+      const uint32_t run_end = first + begins[i + 1];
+      uint32_t end = run_end;
       // What is not wanted is one run of whatever bucket.
       if (bound_order_ == BatchOrder::kNewest && IsFixed(values[row]) &&
           Find(values[row]).word < bound_) {
@@ -426,7 +430,7 @@ class MonotoneKey final : public Key {
         Add(row, range);
         row = next;
       }
-      if (end < begins[i + 1]) Add(end, Find(values[end]));
+      if (end < run_end) Add(end, Find(values[end]));
     }
   }
 

@@ -20,7 +20,8 @@ namespace tsext::pg {
 inline constexpr int kMaxKeys = 32;
 
 /// Runs of equal values of one key over the rows of a batch, rows that are not selected included
-/// (they belong to any run).
+/// (they belong to any run, and those before the first selected one and behind the last need not be
+/// looked at).
 ///
 /// begins[count] is the number of rows. Words of NULL are 0.
 struct KeyRuns {
@@ -37,6 +38,11 @@ struct KeyRuns {
     words[count] = word;
     nulls[count] = is_null;
     count++;
+  }
+  /// `count` begins are there that count from row `first` on.
+  void Shift(uint32_t first, uint32_t rows) noexcept {
+    for (uint32_t i = 1; i < count; i++) begins[i] = static_cast<uint16_t>(begins[i] + first);
+    begins[count] = static_cast<uint16_t>(rows);
   }
   /// One run at least, though no row was added.
   void Finish(uint32_t rows) noexcept {

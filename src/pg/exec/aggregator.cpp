@@ -368,7 +368,7 @@ bool Aggregator::StartNextPass() {
 
 void Aggregator::Consume(const Batch &batch, BatchScan *scan) {
   MemoryContextReset(batch_memory_);
-  const BatchInput input{scan, &batch, batch_memory_};
+  const BatchInput input(scan, batch, batch_memory_);
   const Selection *selection = input.selection();
   bool row_by_row = EvaluateRows(evaluator_, input, selection, first_expressions_, first_count_);
   const uint32_t run_count = FindGroups(input);
@@ -383,7 +383,7 @@ void Aggregator::Consume(const Batch &batch, BatchScan *scan) {
 /// Fills runs_ with the runs that have a selected row of this pass's partition; returns how many.
 uint32_t Aggregator::FindGroups(const BatchInput &input) {
   const uint32_t rows = input.batch->rows;
-  const Selection *selection = input.selection();
+  const Selection *gaps = input.gaps();
   uint16_t *begins = begins_;
   uint16_t *merged = merged_;
   uint32_t count = 1;
@@ -400,8 +400,18 @@ uint32_t Aggregator::FindGroups(const BatchInput &input) {
   const int keys = key_count_;
   uint32_t found = 0;
   for (uint32_t i = 0; i < count; i++) {
-    const uint16_t begin = begins[i];
-    const uint16_t end = begins[i + 1];
+    // From the first selected row to the last.
+    uint32_t begin = std::max<uint32_t>(begins[i], input.begin);
+    uint32_t end = std::min<uint32_t>(begins[i + 1], input.end);
+    if (begin >= end) continue;
+    uint32_t selected = end - begin;
+    if (gaps != nullptr) {
+      const int first = FirstRow(nullptr, {begin, end, gaps});
+      if (first < 0) continue;
+      begin = static_cast<uint32_t>(first);
+      end = static_cast<uint32_t>(LastRow(nullptr, {begin, end, gaps})) + 1;
+      selected = CountRows({begin, end, gaps});
+    }
     int64_t null_bits = 0;
     for (int key = 0; key < keys; key++) {
       const KeyRuns &runs = keys_[key]->runs;
@@ -409,15 +419,12 @@ uint32_t Aggregator::FindGroups(const BatchInput &input) {
       words[key] = runs.words[at[key]];
       null_bits |= static_cast<int64_t>(runs.nulls[at[key]]) << key;
     }
-    const uint32_t selected =
-        selection == nullptr ? end - begin : CountRows({begin, end, selection});
-    if (selected == 0) continue;
     words[keys] = null_bits;
     if (!IsOfPass(words) || IsBeyondLimit(words[0])) continue;
     const uint32_t size = groups_.size();
     const uint32_t group = groups_.Find(words);
     if (groups_.size() != size) AddGroup();
-    runs_[found++] = {begin, end, selected, group};
+    runs_[found++] = {static_cast<uint16_t>(begin), static_cast<uint16_t>(end), selected, group};
   }
   return found;
 }

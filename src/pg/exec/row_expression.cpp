@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include "tsext/slice.hpp"
+
 #include "pg/exec/vector_expression.hpp"
 
 extern "C" {
@@ -12,6 +14,20 @@ extern "C" {
 }
 
 namespace tsext::pg {
+
+BatchInput::BatchInput(BatchScan *batches, const Batch &current, MemoryContext per_batch)
+    : scan(batches),
+      batch(&current),
+      memory(per_batch),
+      begin(0),
+      end(current.rows),
+      has_gaps(false) {
+  if (current.is_whole) return;
+  const Slice all{0, current.rows, &current.selection};
+  begin = static_cast<uint32_t>(FirstRow(nullptr, all));
+  end = static_cast<uint32_t>(LastRow(nullptr, all)) + 1;
+  has_gaps = CountRows(all) < end - begin;
+}
 
 RowEvaluator *MakeRowEvaluator(PlanState *child, TupleDesc descriptor) {
   auto *evaluator = static_cast<RowEvaluator *>(palloc0(sizeof(RowEvaluator)));

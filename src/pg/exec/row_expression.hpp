@@ -17,14 +17,21 @@ extern "C" {
 
 namespace tsext::pg {
 
-/// What the parts of TsextAggregate see of the current batch.
+/// What the parts of TsextAggregate see of the current batch, one row of which is selected at
+/// least.
 struct BatchInput {
+  BatchInput(BatchScan *batches, const Batch &current, MemoryContext per_batch);
+
   BatchScan *scan;
   const Batch *batch;
   MemoryContext memory;  ///< reset before the next batch
+  uint32_t begin, end;   ///< from the first selected row to the one behind the last
+  bool has_gaps;         ///< rows between them are not selected
 
   /// The batch's selection, nullptr when every row is selected.
   const Selection *selection() const { return batch->is_whole ? nullptr : &batch->selection; }
+  /// The same for the rows begin .. end - 1: a filter on time selects all rows of a stretch.
+  const Selection *gaps() const { return has_gaps ? &batch->selection : nullptr; }
 };
 
 struct VectorExpression;

@@ -52,10 +52,6 @@ Expr *ArgumentOf(const Aggref *aggregate, int index) {
   return static_cast<TargetEntry *>(list_nth(aggregate->args, index))->expr;
 }
 
-Slice SliceOf(const GroupRun &run, const Selection *selection) {
-  return {run.begin, run.end, selection};
-}
-
 template <typename State>
 State &At(std::byte *state) {
   return *reinterpret_cast<State *>(state);
@@ -145,7 +141,7 @@ class CountDistinctTransition final : public Transition {
     Batch batch = *input.batch;
     if (selection != nullptr) batch.selection = *selection;
     batch.is_whole = selection == nullptr;
-    key_->Split({input.scan, &batch, input.memory});
+    key_->Split(BatchInput(input.scan, batch, input.memory));
     const KeyRuns &values = key_->runs;
     uint32_t at = 0;
     for (const GroupRun &run : runs) {
@@ -311,11 +307,12 @@ class RealTransition final : public NumberTransition {
   void Advance(const BatchInput &input, std::span<const GroupRun> runs, const Selection *selection,
                GroupStates &states) override {
     const Vector &vector = ArgumentVector(argument_, input, selection);
-    const bool is_plain = vector.type == PhysicalType::kFloat64 && !vector.any_null &&
-                          selection == nullptr && !with_squares_;
+    const bool is_plain =
+        vector.type == PhysicalType::kFloat64 && !vector.any_null && !with_squares_;
     for (const GroupRun &run : runs) {
       auto &state = At<RealMoments>(states.At(run.group) + offset);
-      if (is_plain && run.end - run.begin <= kShortRun) {
+      const Slice slice = SliceOf(run, selection);
+      if (is_plain && slice.selection == nullptr && run.rows <= kShortRun) {
         double sum = -0.0;
         for (uint32_t row = run.begin; row < run.end; row++) sum += vector.doubles[row];
         if (std::isfinite(sum)) {
@@ -323,7 +320,7 @@ class RealTransition final : public NumberTransition {
           continue;
         }
       }
-      state.Add(vector, SliceOf(run, selection), with_squares_);
+      state.Add(vector, slice, with_squares_);
     }
   }
   bool TakeFooter(const FooterSource &source, std::byte *state) override {
@@ -372,13 +369,14 @@ class ExtremeTransition final : public NumberTransition {
   void Advance(const BatchInput &input, std::span<const GroupRun> runs, const Selection *selection,
                GroupStates &states) override {
     const Vector &vector = ArgumentVector(argument_, input, selection);
-    const bool is_plain =
-        vector.type != PhysicalType::kFloat32 && !vector.any_null && selection == nullptr;
+    const bool is_plain = vector.type != PhysicalType::kFloat32 && !vector.any_null;
     for (const GroupRun &run : runs) {
       auto &state = At<State>(states.At(run.group) + offset);
-      if (is_plain && run.end - run.begin <= kShortRun && TakeShort(ValuesOf(vector), run, state))
+      const Slice slice = SliceOf(run, selection);
+      if (is_plain && slice.selection == nullptr && run.rows <= kShortRun &&
+          TakeShort(ValuesOf(vector), run, state))
         continue;
-      TakeSlice(vector, SliceOf(run, selection), state);
+      TakeSlice(vector, slice, state);
     }
   }
   bool TakeFooter(const FooterSource &source, std::byte *state) override {
