@@ -45,6 +45,9 @@ void RequireRowsOfOwner(Oid table, Oid materialization, const char *name);
 /// from the owner of an aggregate in between.
 void RequireAllRows(const ContinuousAggregate &aggregate, const char *name);
 
+/// Whether row security below hides no row from the current user.
+bool SeesAllRows(const ContinuousAggregate &aggregate);
+
 /// Takes the ways around the view from those who are not its owner, or gives them back: whoever
 /// reads the direct view does so with his own rights, the table of buckets has row security that
 /// only its owner passes, functions of a reader see no row before the condition.
@@ -56,5 +59,7 @@ void NoteRowSecurity(const AlterTableStmt *statement);
 void FinishRowSecurity();
 /// Called by InitAggregateStatements: hooks that hear of policies.
 void InitRowSecurity();
+/// Called by it: the hook of the planner.
+void InitRowSecurityPlans();
 
 }  // namespace tsext::pg

@@ -183,6 +183,7 @@ void InitRowSecurity() {
   next_object_access_hook = object_access_hook;
   object_access_hook = ObjectAccessHook;
   RegisterXactCallback(AtTransactionEnd, nullptr);
+  InitRowSecurityPlans();
 }
 
 }  // namespace tsext::pg

@@ -19,6 +19,7 @@ extern "C" {
 #include "rewrite/rewriteManip.h"
 #include "rewrite/rowsecurity.h"
 #include "utils/lsyscache.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 }
@@ -339,6 +340,15 @@ bool HasRowSecurityBelow(const ContinuousAggregate &aggregate) {
 
 void SetPolicies(Query *query, const RowCondition &condition) {
   query->jointree->quals = SetPolicy(query->jointree->quals, condition.quals);
+}
+
+bool SeesAllRows(const ContinuousAggregate &aggregate) {
+  ListCell *cell;
+  foreach (cell, SecuredTables(aggregate))
+    if (check_enable_rls(static_cast<const SecuredTable *>(lfirst(cell))->table, InvalidOid,
+                         true) == RLS_ENABLED)
+      return false;
+  return true;
 }
 
 void RequireAllRows(const ContinuousAggregate &aggregate, const char *name) {
