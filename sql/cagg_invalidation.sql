@@ -213,6 +213,11 @@ INSERT INTO base VALUES ('2024-01-10 00:00', 1, 1), ('2024-01-10 02:59', 2, 2), 
 SELECT * FROM logged();
 INSERT INTO base VALUES ('2024-01-09 23:59', 1, 1), ('2024-01-10 00:01', 2, 2);
 SELECT * FROM logged();
+-- by a session that knows the thresholds
+INSERT INTO base VALUES ('2024-01-10 02:58', 4, 4);
+SELECT * FROM logged();
+INSERT INTO base VALUES ('2024-01-10 03:00', 5, 5);
+SELECT * FROM logged();
 
 -- so many places that neighbours are joined: nothing is missing, there are not too many entries
 DELETE FROM tsext.cagg WHERE materialization = 'zoned_m'::regclass;

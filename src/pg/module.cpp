@@ -6,6 +6,7 @@
 #include "pg/cagg/cagg.hpp"
 #include "pg/cagg/source_goes.hpp"
 #include "pg/catalog/cagg.hpp"
+#include "pg/catalog/commit_gate.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/exec/planner.hpp"
 #include "pg/ingest/listener.hpp"
@@ -50,6 +51,7 @@ void _PG_init(void) {
     tsext::pg::DefineStopPointSetting();
     tsext::pg::InitOptions();
     tsext::pg::InitAggregateStatements();
+    tsext::pg::InitCommitGate();
     tsext::pg::InitAggregateCatalog();
     tsext::pg::InitDelegation();
     tsext::pg::InitAnalyze();

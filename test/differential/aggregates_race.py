@@ -4,10 +4,11 @@ one looks.
     aggregates_race.py [--seed N] [--seconds N] [--database NAME]
 
 Where aggregates.py gives out statements one at a time and knows what should come, here nobody waits for anybody: four sessions
-insert, update and delete, new rows and late ones, one and thousands, alone, in blocks, with savepoints and in two phases; two
-refresh random windows of three views (fixed buckets that do not nest, days of a time zone whose clocks go back over midnight), one compacts, and
-one compares each view with the view of its query, under one snapshot. The server is the one of PGHOST and PGPORT; it needs
-max_prepared_transactions of 4. Prints TAP lines; exits with 1 when a view differs or a statement fails in a way it must not.
+insert, update and delete, new rows, of which many are the newest of all and pass the gate instead of taking a lock, and late ones,
+one and thousands, alone, in blocks, with savepoints and in two phases; two refresh random windows of three views (fixed buckets
+that do not nest, days of a time zone whose clocks go back over midnight), one compacts, and one compares each view with the view
+of its query, under one snapshot. The server is the one of PGHOST and PGPORT; it needs max_prepared_transactions of 4. Prints TAP
+lines; exits with 1 when a view differs or a statement fails in a way it must not.
 """
 import argparse, collections, random, sys, threading, time
 
@@ -25,6 +26,7 @@ class Race:
     def __init__(self, seed, seconds, database):
         self.seed, self.seconds, self.database = seed, seconds, database
         self.problems, self.counts, self.lock = [], collections.Counter(), threading.Lock()
+        self.newest = 100_000
 
     def goes_on(self):
         """As long as was asked for; on a busy machine until everything has been done once."""
@@ -45,8 +47,12 @@ class Race:
         return state == FINE
 
     def time(self, chance):
-        """One that comes again and again, or one that is later than most."""
+        """One that comes again and again, one that is later than most, or the newest."""
         late = chance.randrange(100_000)
+        if chance.randrange(3) == 0:
+            with self.lock:
+                self.newest += chance.choice([1, 30, 600, 20_000])
+                late = self.newest
         return f"'2024-11-02 12:00+00'::timestamptz + interval '{chance.choice([late, int((time.monotonic() - self.start) * 600)])} s'"
 
     def write(self, connection, chance):
@@ -77,6 +83,8 @@ class Race:
 
     def writer(self, number):
         chance, connection = random.Random(f"{self.seed} {number}"), Connection(self.database)
+        if number < 2:                                  # long between the look at the threshold and the commit
+            connection.get("SET tsext.stop_point = 'touch_after_threshold:wait:1'")
         while self.goes_on():
             if chance.randrange(3):
                 self.write(connection, chance)
@@ -87,7 +95,15 @@ class Race:
         chance, connection = random.Random(f"{self.seed} refresh {number}"), Connection(self.database)
         while self.goes_on():
             start = chance.choice(["NULL", self.time(chance)])
-            self.run(connection, "refresh", f"CALL refresh_continuous_aggregate('{chance.choice(list(VIEWS))}', {start}, {self.time(chance)} + interval '1 day')")
+            end = chance.choice(["NULL", f"{self.time(chance)} + interval '1 day'"])
+            self.run(connection, "refresh", f"CALL refresh_continuous_aggregate('{chance.choice(list(VIEWS))}', {start}, {end})")
+
+    def holder(self):
+        """Keeps writers at their stop point for a while, again and again."""
+        connection = Connection(self.database)
+        while self.goes_on():
+            connection.get("SELECT pg_advisory_lock(1), pg_sleep(0.2), pg_advisory_unlock(1)")
+            time.sleep(0.02)
 
     def compactor(self):
         connection = Connection(self.database)
@@ -125,7 +141,7 @@ class Race:
             owner.get(f"CREATE MATERIALIZED VIEW {view} WITH (tsext.continuous) AS {query} WITH NO DATA")
         self.start = time.monotonic()
         self.end = self.start + self.seconds
-        bodies = [(self.writer, n) for n in range(WRITERS)] + [(self.refresher, n) for n in range(REFRESHERS)] + [(self.compactor,), (self.comparer,)]
+        bodies = [(self.writer, n) for n in range(WRITERS)] + [(self.refresher, n) for n in range(REFRESHERS)] + [(self.holder,), (self.compactor,), (self.comparer,)]
         threads = [threading.Thread(target=self.keep, args=body) for body in bodies]
         for thread in threads:
             thread.start()

@@ -9,6 +9,7 @@
 #include "pg/base/stop_point.hpp"
 #include "pg/cagg/bucket.hpp"
 #include "pg/cagg/row_security.hpp"
+#include "pg/catalog/commit_gate.hpp"
 #include "pg/catalog/integer_now.hpp"
 #include "pg/catalog/options.hpp"
 
@@ -48,27 +49,57 @@ const VirtualTransactionId *HoldersOf(Oid relation, int *count) {
   return GetLockConflicts(&tag, ExclusiveLock, count);
 }
 
-[[noreturn]] void RaiseLocked(Oid view) {
+void AppendHolder(StringInfo list, const PGPROC *process) {
+  if (list->len > 0) appendStringInfoString(list, ", ");
+  if (process != nullptr)
+    appendStringInfo(list, "process %d", process->pid);
+  else
+    appendStringInfoString(list, "a prepared transaction");
+}
+
+[[noreturn]] void RaiseLocked(Oid view, const char *holders) {
+  ereport(ERROR,
+          (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+           errmsg("could not get a lock on continuous aggregate \"%s\"", get_rel_name(view)),
+           holders[0] == '\0' ? 0 : errdetail("It is held by %s.", holders),
+           errhint("Transactions that wrote to the table hold it while they commit. Try again "
+                   "later.")));
+}
+
+[[noreturn]] void RaiseHeld(Oid view) {
   int count;
   const VirtualTransactionId *holders = HoldersOf(view, &count);
   StringInfoData list;
   initStringInfo(&list);
-  for (int i = 0; i < count; i++) {
-    const PGPROC *process = VirtualTransactionIdIsRecoveredPreparedXact(holders[i])
-                                ? nullptr
-                                : BackendIdGetProc(holders[i].backendId);
-    if (list.len > 0) appendStringInfoString(&list, ", ");
-    if (process != nullptr)
-      appendStringInfo(&list, "process %d", process->pid);
-    else
-      appendStringInfoString(&list, "a prepared transaction");
+  for (int i = 0; i < count; i++)
+    AppendHolder(&list, VirtualTransactionIdIsRecoveredPreparedXact(holders[i])
+                            ? nullptr
+                            : BackendIdGetProc(holders[i].backendId));
+  RaiseLocked(view, list.data);
+}
+
+void Pause() {
+  (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kLockPauseMs,
+                  PG_WAIT_EXTENSION);
+  ResetLatch(MyLatch);
+  CHECK_FOR_INTERRUPTS();
+}
+
+/// Shuts the gate, and waits for writers that have passed. Others take locks meanwhile, and wait
+/// for nobody.
+void EmptyGate(const ContinuousAggregate &aggregate) {
+  ShutGate();
+  BackendId writer;
+  for (int i = 0; (writer = FirstInGate(aggregate.base)) != InvalidBackendId; i++) {
+    if (i == kLockTries) {
+      const PGPROC *process = BackendIdGetProc(writer);
+      StringInfoData list;
+      initStringInfo(&list);
+      if (process != nullptr) AppendHolder(&list, process);
+      RaiseLocked(aggregate.view, list.data);
+    }
+    Pause();
   }
-  ereport(ERROR,
-          (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-           errmsg("could not get a lock on continuous aggregate \"%s\"", get_rel_name(view)),
-           count == 0 ? 0 : errdetail("It is held by %s.", list.data),
-           errhint("Transactions that wrote to the table hold it while they commit. Try again "
-                   "later.")));
 }
 
 /// Takes ExclusiveLock when nobody holds a lock in its way but somebody waits for the one that this
@@ -219,6 +250,7 @@ void LogRange(const ContinuousAggregate &aggregate, int64_t from, int64_t until)
 }
 
 void LockOutWriters(const ContinuousAggregate &aggregate) {
+  EmptyGate(aggregate);
   for (int i = 0; !ConditionalLockRelationOid(aggregate.view, ExclusiveLock); i++) {
     int holders;
     (void)HoldersOf(aggregate.view, &holders);
@@ -226,11 +258,8 @@ void LockOutWriters(const ContinuousAggregate &aggregate) {
       LockBeforeWaiters(aggregate.view);
       return;
     }
-    if (i == kLockTries) RaiseLocked(aggregate.view);
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kLockPauseMs,
-                    PG_WAIT_EXTENSION);
-    ResetLatch(MyLatch);
-    CHECK_FOR_INTERRUPTS();
+    if (i == kLockTries) RaiseHeld(aggregate.view);
+    Pause();
   }
 }
 

@@ -19,8 +19,9 @@ namespace tsext::pg {
 /// 'schema.name', quoted where needed; palloc'd.
 char *NameOf(Oid relation);
 
-/// ExclusiveLock on the view, never queued: waits for writers that are just committing without
-/// making others wait. Raises 55P03 after ten seconds.
+/// Shuts the gate of writers until the end of the transaction, then takes ExclusiveLock on the
+/// view, never queued: waits for writers that are just committing without making others wait.
+/// Raises 55P03 after ten seconds of either.
 void LockOutWriters(const ContinuousAggregate &aggregate);
 
 /// The greatest time of the base's rows in [from, until) that `snapshot` sees, infinities aside;

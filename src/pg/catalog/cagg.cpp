@@ -7,6 +7,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/base/oid_table.hpp"
+#include "pg/catalog/commit_gate.hpp"
 #include "pg/catalog/segment.hpp"
 
 extern "C" {
@@ -14,13 +15,8 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/parallel.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "commands/trigger.h"
-#include "port/atomics.h"
-#include "storage/ipc.h"
-#include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -264,7 +260,7 @@ struct BaseEntry {
 HTAB *bases = nullptr;
 BaseEntry *last_base = nullptr;  // a valid entry or nullptr
 BaseEntry *filling = nullptr;    // being read
-uint64 base_messages = 0;        // invalidations that came
+uint64_t base_messages = 0;      // invalidations that came
 
 /// Entries with aggregates stay: a caller may still read them. The others are many.
 void ForgetEntry(BaseEntry *entry) {
@@ -301,7 +297,7 @@ BaseEntry *FindBase(Oid base) {
 }
 
 void FillBase(BaseEntry *entry) {
-  const uint64 messages = base_messages;
+  const uint64_t messages = base_messages;
   filling = entry;
   int count;
   ContinuousAggregate *read =
@@ -325,73 +321,21 @@ void FillBase(BaseEntry *entry) {
 // ---------------------------------------------------------------------------------------------
 // Thresholds
 
-/// In shared memory.
-struct AggregateShared {
-  pg_atomic_uint64 moves;  // transactions that committed a threshold, in any database
-};
-
-AggregateShared *shared = nullptr;
-shmem_request_hook_type previous_shmem_request = nullptr;
-shmem_startup_hook_type previous_shmem_startup = nullptr;
-
-// This transaction has changed thresholds.
-bool has_moved = false;
-
 struct ThresholdEntry {
   Oid materialization;  // key
-  uint64 moves;         // of when it was read
+  uint64_t moves;       // of when it was read
   int64_t threshold;
 };
 
 HTAB *thresholds = nullptr;
-
-void RequestSharedMemory() {
-  if (previous_shmem_request != nullptr) previous_shmem_request();
-  RequestAddinShmemSpace(MAXALIGN(sizeof(AggregateShared)));
-}
-
-void StartSharedMemory() {
-  if (previous_shmem_startup != nullptr) previous_shmem_startup();
-  LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-  bool found;
-  shared = static_cast<AggregateShared *>(
-      ShmemInitStruct("tsext continuous aggregates", sizeof(AggregateShared), &found));
-  if (!found) pg_atomic_init_u64(&shared->moves, 1);
-  LWLockRelease(AddinShmemInitLock);
-}
 
 ThresholdEntry *FindThreshold(Oid materialization) {
   if (thresholds == nullptr) thresholds = NewOidTable<ThresholdEntry>("tsext thresholds");
   bool found;
   auto *entry =
       static_cast<ThresholdEntry *>(hash_search(thresholds, &materialization, HASH_ENTER, &found));
-  if (!found) entry->moves = 0;  // the counter starts at 1
+  if (!found) entry->moves = 0;  // less than any count
   return entry;
-}
-
-/// The commit is visible to others by now, and our ExclusiveLock is still held: who gets the lock
-/// after us sees the new count, and reads the new threshold.
-void AtTransactionEnd(XactEvent event, void *) {
-  if (!has_moved) return;
-  switch (event) {
-    case XACT_EVENT_PRE_PREPARE:
-      Enter([] {
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("cannot PREPARE a transaction that has refreshed, made or dropped a "
-                               "continuous aggregate"),
-                        errhint("Commit it.")));
-      });
-      break;
-    case XACT_EVENT_COMMIT:
-      if (shared != nullptr) pg_atomic_fetch_add_u64(&shared->moves, 1);
-      has_moved = false;
-      break;
-    case XACT_EVENT_ABORT:
-      has_moved = false;
-      break;
-    default:
-      break;
-  }
 }
 
 }  // namespace
@@ -423,6 +367,10 @@ const ContinuousAggregate *CachedAggregatesOfBase(Oid base, int *count) {
   return entry->aggregates;
 }
 
+uint64_t AggregatesVersion() {
+  return base_messages;
+}
+
 bool HasAggregates(Oid base) {
   int count;
   (void)CachedAggregatesOfBase(base, &count);
@@ -452,7 +400,7 @@ int64_t ReadThreshold(Oid materialization, Snapshot snapshot) {
 }
 
 void WriteThreshold(Oid materialization, int64_t threshold) {
-  has_moved = true;
+  NoteThresholdMove();
   Values<kThresholdAttributes> row;
   row.Set(kThresholdMaterialization, ObjectIdGetDatum(materialization));
   row.Set(kThreshold, Int64GetDatum(threshold));
@@ -469,11 +417,9 @@ void WriteThreshold(Oid materialization, int64_t threshold) {
 }
 
 int64_t CachedThreshold(Oid materialization) {
-  if (shared == nullptr || has_moved) return ReadThreshold(materialization, nullptr);
+  const uint64_t moves = ThresholdMoves();
+  if (moves == 0 || HasMovedThreshold()) return ReadThreshold(materialization, nullptr);
   ThresholdEntry *entry = FindThreshold(materialization);
-  // The caller's lock came first.
-  pg_memory_barrier();
-  const uint64 moves = pg_atomic_read_u64(&shared->moves);
   if (entry->moves != moves) {
     entry->threshold = ReadThreshold(materialization, nullptr);
     entry->moves = moves;
@@ -582,7 +528,7 @@ void RowsRefreshed(int64_t rows) {
 }
 
 void DeleteAggregate(const ContinuousAggregate &aggregate) {
-  has_moved = true;  // sessions that know its threshold read it again, and find none
+  NoteThresholdMove();  // sessions that know its threshold read it again, and find none
   CommandCounterIncrement();
   DeleteRows("cagg", "cagg_pkey", aggregate.materialization);
   DeleteState(aggregate.materialization);
@@ -632,7 +578,7 @@ void InsertAggregate(const ContinuousAggregate &aggregate) {
   DeleteState(aggregate.materialization);
   RowOfAggregate(aggregate).Insert("cagg");
 
-  has_moved = true;
+  NoteThresholdMove();
   Values<kThresholdAttributes> threshold;
   threshold.Set(kThresholdMaterialization, ObjectIdGetDatum(aggregate.materialization));
   threshold.Set(kThreshold, Int64GetDatum(kTimeMinimum));
@@ -644,12 +590,6 @@ void InsertAggregate(const ContinuousAggregate &aggregate) {
 
 void InitAggregateCatalog() {
   CacheRegisterRelcacheCallback(ForgetBase, 0);
-  RegisterXactCallback(AtTransactionEnd, nullptr);
-  if (!process_shared_preload_libraries_in_progress) return;
-  previous_shmem_request = shmem_request_hook;
-  shmem_request_hook = RequestSharedMemory;
-  previous_shmem_startup = shmem_startup_hook;
-  shmem_startup_hook = StartSharedMemory;
 }
 
 }  // namespace tsext::pg
@@ -662,7 +602,7 @@ TSEXT_FUNCTION(tsext_aggregates_changed) {
   if (!CALLED_AS_TRIGGER(fcinfo))
     ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                     errmsg("function \"%s\" must be called as a trigger", "aggregates_changed")));
-  has_moved = true;
+  NoteThresholdMove();
   CacheInvalidateRelcacheAll();
   PG_RETURN_POINTER(nullptr);
 }

@@ -42,6 +42,9 @@ ContinuousAggregate *AggregateOfDirect(Oid direct);
 /// invalidation of it. They are deleted with the view, under its lock alone (a writer that waits
 /// for the view before its commit holds the base): the writer then finds no threshold.
 const ContinuousAggregate *CachedAggregatesOfBase(Oid base, int *count);
+/// While this stays the same, so does what CachedAggregatesOfBase says, and so do the columns of
+/// its tables.
+uint64_t AggregatesVersion();
 
 /// Whether a table has any.
 bool HasAggregates(Oid base);
@@ -51,10 +54,10 @@ void RefuseOtherTime(Oid base);
 /// The threshold as `snapshot` sees it (nullptr: latest); kTimeMinimum: nothing is materialised,
 /// and when the aggregate is gone.
 int64_t ReadThreshold(Oid materialization, Snapshot snapshot);
-/// Sets the threshold, and refreshed_at, in this transaction, which then cannot be prepared. The
-/// caller holds ExclusiveLock on the view, or ShareUpdateExclusiveLock when the threshold stays
-/// where it is. Advances the command counter, as do all functions below that write, but for those
-/// of the log.
+/// Sets the threshold, and refreshed_at, in this transaction, which then cannot be prepared. Who
+/// moves it has emptied the gate (commit_gate.hpp) and holds ExclusiveLock on the view;
+/// ShareUpdateExclusiveLock is enough when it stays where it is. Advances the command counter, as
+/// do all functions below that write, but for those of the log.
 void WriteThreshold(Oid materialization, int64_t threshold);
 /// The threshold for writers that hold RowShareLock on the view: from this session's cache when
 /// nobody has moved any since, which a counter in shared memory tells; else read anew.
@@ -102,7 +105,7 @@ void InsertAggregate(const ContinuousAggregate &aggregate);
 /// view.
 void UpdateAggregate(const ContinuousAggregate &aggregate);
 
-/// Called once from _PG_init: shared memory when the library is preloaded, callbacks.
+/// Called once from _PG_init.
 void InitAggregateCatalog();
 
 }  // namespace tsext::pg

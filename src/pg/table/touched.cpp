@@ -1,5 +1,6 @@
 // What a transaction has touched lives in its memory: per table a sorted array of ranges of cells.
-// It is logged at the end, once, for the aggregates whose threshold is above.
+// It is logged at the end, once, for the aggregates whose threshold is above. What a session knows
+// of a table stays with it over transactions, so that a row at a time costs little.
 //
 // A range remembers the first command that touched it: ReadLog shows it to exactly those snapshots
 // of the transaction that see what the command wrote, as if it had been logged with the row. More
@@ -10,8 +11,10 @@
 #include <algorithm>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/oid_table.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/catalog/cagg.hpp"
+#include "pg/catalog/commit_gate.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
 
@@ -28,6 +31,10 @@ namespace {
 
 // With so many ranges a table's nearest neighbours are joined.
 constexpr int kMostRanges = 4096;
+// So many need no memory of their own.
+constexpr int kFirstRanges = 4;
+// No AggregatesVersion().
+constexpr uint64_t kUnknownVersion = UINT64_MAX;
 
 /// Cells next to each other, and what was touched in them.
 struct TouchedRange {
@@ -37,20 +44,32 @@ struct TouchedRange {
   CommandId cid;  // the first command
 };
 
-/// A table that this transaction writes to and that is followed.
+/// A followed table that this session writes to.
 struct TouchedTable {
-  TouchedTable *next;
-  Oid base;
+  Oid base;  // key
+  // What is known of it, for all transactions.
+  uint64_t version;  // AggregatesVersion() before it was found out
   AttrNumber time_attribute;
   Oid time_type;
   int64_t cell_width, cell_origin;
+  int64_t cell_first, cell_last;  // the last cell that was asked for
+  // Of its aggregates, as long as ThresholdMoves() is `moves`; 0: nothing is known.
+  uint64_t moves;
+  int64_t greatest_threshold, greatest_margin;
+  // What this transaction has touched.
+  bool is_touched;
+  TouchedTable *next;
   TouchedRange *ranges;  // ascending, disjoint
   int count, capacity;
   int most;     // ranges, before they are joined
   int current;  // the range of the last row
+  TouchedRange first_ranges[kFirstRanges];
 };
 
-// Of the current transaction, in its memory.
+// By base, for the whole session.
+HTAB *known_tables = nullptr;
+TouchedTable *last_known = nullptr;
+// Of the current transaction.
 TouchedTable *tables = nullptr;
 TouchedTable *last_table = nullptr;
 // Queries of this transaction have read the log with snapshots of commands up to this one. What
@@ -67,48 +86,83 @@ int64_t Modulo(int64_t value, int64_t divisor) {
   return rest < 0 ? rest + divisor : rest;
 }
 
-/// The cell of a time; the infinities and what is next to the ends of int64 have their own.
-void CellOf(const TouchedTable *table, int64_t time, int64_t *first, int64_t *last) {
-  *first = *last = time;
+/// Keeps the cell of a time; the infinities and what is next to the ends of int64 have their own.
+void FindCell(TouchedTable *table, int64_t time) {
+  table->cell_first = table->cell_last = time;
   const int64_t width = table->cell_width;
   if (width <= 1 || time == kTimeMinimum || time == kTimeMaximum) return;
   int64_t offset = Modulo(time, width) - Modulo(table->cell_origin, width);
   if (offset < 0) offset += width;
-  *first = time > kTimeMinimum + offset ? time - offset : kTimeMinimum + 1;
-  *last = time < kTimeMaximum - width ? time - offset + width - 1 : kTimeMaximum - 1;
+  table->cell_first = time > kTimeMinimum + offset ? time - offset : kTimeMinimum + 1;
+  table->cell_last = time < kTimeMaximum - width ? time - offset + width - 1 : kTimeMaximum - 1;
 }
 
-TouchedTable *NewTable(Relation relation, const ContinuousAggregate *aggregates, int count) {
-  auto *table = static_cast<TouchedTable *>(
-      MemoryContextAllocZero(TopTransactionContext, sizeof(TouchedTable)));
+TouchedTable *KnownTable(Oid base) {
+  if (last_known != nullptr && last_known->base == base) return last_known;
+  if (known_tables == nullptr) known_tables = NewOidTable<TouchedTable>("tsext tables written to");
+  bool found;
+  auto *table = static_cast<TouchedTable *>(hash_search(known_tables, &base, HASH_ENTER, &found));
+  if (!found) {
+    *table = {};
+    table->base = base;
+    table->version = kUnknownVersion;
+  }
+  last_known = table;
+  return table;
+}
+
+/// Finds out what lasts over transactions; false: nobody follows the table.
+bool LearnTable(TouchedTable *table, Relation relation) {
+  table->version = kUnknownVersion;
+  const uint64_t version = AggregatesVersion();
+  int count;
+  const ContinuousAggregate *aggregates = CachedAggregatesOfBase(table->base, &count);
+  if (count == 0) return false;
   const ContinuousAggregate *narrowest =
       std::min_element(aggregates, aggregates + count,
                        [](const ContinuousAggregate &a, const ContinuousAggregate &b) {
                          return a.cell_width < b.cell_width;
                        });
-  table->base = RelationGetRelid(relation);
   table->cell_width = narrowest->cell_width;
   table->cell_origin = narrowest->cell_origin;
-  table->most = kMostRanges;
+  table->cell_first = 1;
+  table->cell_last = 0;
   TableOptions *options = GetTableOptions(relation);
   table->time_attribute = options->time_attribute;
   table->time_type = options->time_type;
   pfree(options);
+  table->version = version;
+  return true;
+}
+
+/// Adds a table to those that this transaction touches.
+void BeginTouching(TouchedTable *table) {
+  table->ranges = table->first_ranges;
+  table->capacity = kFirstRanges;
+  table->count = 0;
+  table->most = kMostRanges;
   table->next = tables;
+  table->is_touched = true;
   tables = table;
-  return table;
+}
+
+void EndTouching() {
+  for (TouchedTable *table = tables; table != nullptr; table = table->next)
+    table->is_touched = false;
+  tables = last_table = nullptr;
+  last_answered = FirstCommandId;
 }
 
 /// The table's state; nullptr when nobody follows it.
 TouchedTable *TableOf(Relation relation) {
   const Oid base = RelationGetRelid(relation);
   if (last_table != nullptr && last_table->base == base) return last_table;
-  int count;
-  const ContinuousAggregate *aggregates = CachedAggregatesOfBase(base, &count);
-  if (count == 0) return nullptr;
-  TouchedTable *table = tables;
-  while (table != nullptr && table->base != base) table = table->next;
-  if (table == nullptr) table = NewTable(relation, aggregates, count);
+  if (!HasAggregates(base)) return nullptr;
+  TouchedTable *table = KnownTable(base);
+  if (!table->is_touched) {
+    if (table->version != AggregatesVersion() && !LearnTable(table, relation)) return nullptr;
+    BeginTouching(table);
+  }
   last_table = table;
   return table;
 }
@@ -172,12 +226,15 @@ bool AreOne(const TouchedRange &left, const TouchedRange &right) {
 
 /// Makes room for one more range.
 void NeedRoom(TouchedTable *table) {
-  if (table->count < table->capacity) return;
-  const int capacity = table->capacity == 0 ? 16 : table->capacity * 2;
+  if (likely(table->count < table->capacity)) return;
+  const int capacity = Max(16, table->capacity * 2);
   const Size size = sizeof(TouchedRange) * static_cast<Size>(capacity);
-  table->ranges = static_cast<TouchedRange *>(table->ranges == nullptr
-                                                  ? MemoryContextAlloc(TopTransactionContext, size)
-                                                  : repalloc_huge(table->ranges, size));
+  if (table->ranges == table->first_ranges) {
+    auto *ranges = static_cast<TouchedRange *>(MemoryContextAlloc(TopTransactionContext, size));
+    table->ranges = std::copy(table->ranges, table->ranges + table->count, ranges) - table->count;
+  } else {
+    table->ranges = static_cast<TouchedRange *>(repalloc_huge(table->ranges, size));
+  }
   table->capacity = capacity;
 }
 
@@ -226,9 +283,8 @@ void TouchElsewhere(TouchedTable *table, int64_t time, CommandId cid) {
     TouchElsewhere(table, time, cid);
     return;
   }
-  TouchedRange range = {0, 0, time, time, 1, cid};
-  CellOf(table, time, &range.first, &range.last);
-  InsertRange(table, before, range);
+  if (time < table->cell_first || time > table->cell_last) FindCell(table, time);
+  InsertRange(table, before, {table->cell_first, table->cell_last, time, time, 1, cid});
 }
 
 void Touch(TouchedTable *table, int64_t time, CommandId cid) {
@@ -296,50 +352,84 @@ void LogRangesBelow(const TouchedTable *table, const ContinuousAggregate &aggreg
   }
 }
 
-enum class End { kCommit, kPrepare };
+/// Whether this transaction has touched one table only, above all thresholds. It is then in the
+/// gate until its end: none of them moves before.
+bool HasNothingToLog() {
+  const TouchedTable *table = tables;
+  if (table->next != nullptr || table->count == 0 || table->moves == 0 ||
+      Less(table->ranges[0].low, table->greatest_margin) < table->greatest_threshold)
+    return false;
+  StopPoint("touch_before_threshold");
+  if (!EnterGate(table->base, table->moves)) return false;
+  StopPoint("touch_after_threshold");
+  return true;
+}
 
-/// Logs what was touched. Refreshes move a threshold under ExclusiveLock on the view: until our
-/// commit it stays where we find it.
-void LogTable(const TouchedTable *table, End end) {
+/// Locks may bring invalidations, so a copy; palloc'd.
+ContinuousAggregate *CopyAggregates(Oid base, int *count) {
+  const ContinuousAggregate *cached = CachedAggregatesOfBase(base, count);
+  auto *aggregates = static_cast<ContinuousAggregate *>(
+      palloc(sizeof(ContinuousAggregate) * static_cast<Size>(*count)));
+  return std::copy(cached, cached + *count, aggregates) - *count;
+}
+
+/// Logs what was touched below the thresholds. Refreshes move them under ExclusiveLock on the view:
+/// until our commit they stay where we find them.
+void LogTableBelow(TouchedTable *table) {
+  const uint64_t moves = ThresholdMoves();
   int count;
-  const ContinuousAggregate *cached = CachedAggregatesOfBase(table->base, &count);
-  if (count == 0) return;
-  // Locks may bring invalidations.
-  const Size size = sizeof(ContinuousAggregate) * static_cast<Size>(count);
-  auto *aggregates = static_cast<ContinuousAggregate *>(palloc(size));
-  memcpy(aggregates, cached, size);
+  ContinuousAggregate *aggregates = CopyAggregates(table->base, &count);
+  int64_t greatest_threshold = kTimeMinimum;
+  int64_t greatest_margin = 0;
   for (int i = 0; i < count; i++) {
-    const Oid materialization = aggregates[i].materialization;
-    if (end == End::kPrepare) {
-      LogRanges(table, materialization);
-      continue;
-    }
     StopPoint("touch_before_threshold");
     LockRelationOid(aggregates[i].view, RowShareLock);
-    const int64_t threshold = CachedThreshold(materialization);
+    const int64_t threshold = CachedThreshold(aggregates[i].materialization);
     StopPoint("touch_after_threshold");
     LogRangesBelow(table, aggregates[i], threshold);
+    greatest_threshold = Max(greatest_threshold, threshold);
+    greatest_margin = Max(greatest_margin, aggregates[i].margin);
   }
   pfree(aggregates);
+  // Known to the next transaction, unless it is only true for this one. Aggregates that are made
+  // count as moved thresholds.
+  if (HasMovedThreshold()) return;
+  table->moves = moves;
+  table->greatest_threshold = greatest_threshold;
+  table->greatest_margin = greatest_margin;
+}
+
+/// Logs what was touched for every aggregate, without locks.
+void LogTableForAll(const TouchedTable *table) {
+  int count;
+  ContinuousAggregate *aggregates = CopyAggregates(table->base, &count);
+  for (int i = 0; i < count; i++) LogRanges(table, aggregates[i].materialization);
+  pfree(aggregates);
+}
+
+void BeforeCommit() {
+  if (likely(HasNothingToLog())) return;
+  for (TouchedTable *table = tables; table != nullptr; table = table->next) LogTableBelow(table);
+}
+
+void BeforePrepare() {
+  for (const TouchedTable *table = tables; table != nullptr; table = table->next)
+    LogTableForAll(table);
 }
 
 void AtTransactionEvent(XactEvent event, void *) {
   if (tables == nullptr) return;
   switch (event) {
     case XACT_EVENT_PRE_COMMIT:
-    case XACT_EVENT_PRE_PREPARE: {
-      const End end = event == XACT_EVENT_PRE_COMMIT ? End::kCommit : End::kPrepare;
-      Enter([end] {
-        for (const TouchedTable *table = tables; table != nullptr; table = table->next)
-          LogTable(table, end);
-      });
+      Enter(BeforeCommit);
       break;
-    }
+    case XACT_EVENT_PRE_PREPARE:
+      Enter(BeforePrepare);
+      break;
     case XACT_EVENT_COMMIT:
     case XACT_EVENT_ABORT:
     case XACT_EVENT_PREPARE:
-      tables = last_table = nullptr;
-      last_answered = FirstCommandId;
+      EndTouching();
       break;
     default:
       break;
@@ -385,7 +475,6 @@ void TouchOldRow(Relation relation, ItemPointer tid, CommandId cid) {
 void TouchAll(Relation relation) {
   TouchedTable *table = TableOf(relation);
   if (table == nullptr) return;
-  NeedRoom(table);
   int64_t rows = 0;
   for (int i = 0; i < table->count; i++) rows += table->ranges[i].rows;
   table->ranges[0] = {kTimeMinimum, kTimeMaximum, kTimeMinimum, kTimeMaximum, rows, FirstCommandId};
