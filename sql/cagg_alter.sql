@@ -177,6 +177,25 @@ ALTER TABLE cpu RENAME COLUMN host TO machine;
 ALTER TABLE cpu ADD COLUMN note text DEFAULT 'x';
 ALTER TABLE cpu RENAME TO cpus;
 INSERT INTO cpus VALUES ('2024-01-01 00:03+00', 'host 7', 1);
+-- Through a parent.
+CREATE TABLE parent (time timestamptz NOT NULL, part int) PARTITION BY LIST (part);
+CREATE TABLE part PARTITION OF parent FOR VALUES IN (1) USING tsext;
+CREATE TABLE ancestor (time timestamptz NOT NULL);
+CREATE TABLE heir () INHERITS (ancestor) USING tsext;
+CREATE MATERIALIZED VIEW of_part WITH (tsext.continuous) AS SELECT time_bucket('1 day', time) AS bucket, max(time) AS last FROM part GROUP BY 1;
+CREATE MATERIALIZED VIEW of_heir WITH (tsext.continuous) AS SELECT time_bucket('1 day', time) AS bucket, count(*) FROM heir GROUP BY 1;
+SELECT failure(c) FROM (VALUES
+  ('ALTER TABLE parent ALTER COLUMN time DROP NOT NULL'),
+  ('ALTER TABLE ancestor ALTER COLUMN time DROP NOT NULL'),
+  ('ALTER TABLE parent ALTER COLUMN part SET NOT NULL, ALTER COLUMN part DROP NOT NULL')) c(c);
+-- Its parts, by hand: the query as written, the time column of its buckets.
+SELECT failure(c) FROM (VALUES
+  ('CREATE OR REPLACE VIEW of_part_direct AS SELECT time AS bucket, time AS last FROM part'),
+  ($$SELECT tsext.set_options('of_part_materialized', time_column => 'last')$$),
+  ($$SELECT tsext.set_options('of_part_materialized', time_column => '')$$),
+  ($$SECURITY LABEL FOR tsext ON TABLE of_part_materialized IS 'time_column=last'$$),
+  ($$SELECT tsext.set_options('of_part_materialized', time_column => 'bucket', chunk_interval => '1 year')$$)) c(c);
+DROP TABLE parent, ancestor CASCADE;
 -- Rows of a table that inherits are not in it.
 CREATE TABLE child () INHERITS (cpus) USING heap;
 INSERT INTO child SELECT * FROM cpus;

@@ -271,7 +271,12 @@ ContinuousAggregate *AggregateOfName(const RangeVar *name) {
 }
 
 ContinuousAggregate *AggregateOfStatement(Node *statement) {
-  return AggregateOfName(NameInStatement(statement));
+  const RangeVar *name = NameInStatement(statement);
+  ContinuousAggregate *aggregate = AggregateOfName(name);
+  if (aggregate != nullptr || name == nullptr || !IsA(statement, ViewStmt)) return aggregate;
+  // CREATE OR REPLACE VIEW of the query as written.
+  const Oid relation = RangeVarGetRelid(name, NoLock, true);
+  return OidIsValid(relation) ? AggregateOfDirect(relation) : nullptr;
 }
 
 bool PrepareAlter(Node *statement, const ContinuousAggregate &aggregate) {

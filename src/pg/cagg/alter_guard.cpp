@@ -7,7 +7,6 @@
 #include "pg/catalog/options.hpp"
 
 extern "C" {
-#include "access/table.h"
 #include "catalog/namespace.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
@@ -24,23 +23,8 @@ namespace {
                   errhint("Drop the continuous aggregate first.")));
 }
 
-bool IsTimeColumn(Oid table, const char *column) {
-  Relation relation = table_open(table, AccessShareLock);
-  const AttrNumber time = GetTableOptions(relation)->time_attribute;
-  const bool is_time =
-      time != InvalidAttrNumber &&
-      strcmp(NameStr(TupleDescAttr(RelationGetDescr(relation), time - 1)->attname), column) == 0;
-  table_close(relation, NoLock);
-  return is_time;
-}
-
 void GuardBase(const AlterTableCmd *command, Oid table, const char *view) {
   switch (command->subtype) {
-    case AT_DropNotNull:
-      if (IsTimeColumn(table, command->name))
-        Refuse("allow NULL in the time column of table \"%s\"", table, view,
-               "reads it, and rows without a time belong to no bucket.");
-      break;
     case AT_SetAccessMethod:
       if (command->name == nullptr || strcmp(command->name, "tsext") != 0)
         Refuse("change the access method of table \"%s\"", table, view,
@@ -79,7 +63,6 @@ bool HasGuarded(const AlterTableStmt *statement) {
   foreach (cell, statement->cmds) {
     switch (lfirst_node(AlterTableCmd, cell)->subtype) {
       case AT_AddColumn:
-      case AT_DropNotNull:
       case AT_SetAccessMethod:
       case AT_SetUnLogged:
       case AT_DisableRowSecurity:

@@ -24,7 +24,6 @@ extern "C" {
 #include "optimizer/tlist.h"
 #include "parser/parse_clause.h"
 #include "parser/parsetree.h"
-#include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 }
 
@@ -199,8 +198,6 @@ Oid CreateAggregate(const CreateRequest &request) {
   query.query = static_cast<Query *>(copyObjectImpl(statement->query));
   NameColumns(statement->into->colNames, query.query);
   CheckAggregateQuery(&query);
-  // Waits for its writers, who have not noted what they touched.
-  LockRelationOid(query.defined.base, ShareRowExclusiveLock);
   return MakeObjects(request, namespace_id, query);
 }
 

@@ -21,8 +21,9 @@ struct AggregateQuery {
   TargetEntry *bucket_entry;
 };
 
-/// Checks that this query can be kept as a continuous aggregate and fills the rest in. The source
-/// is read without its children from now on. Errors say what cannot be and why.
+/// Checks that this query can be kept as a continuous aggregate and fills the rest in, under
+/// ShareRowExclusiveLock on the table below. The source is read without its children from now on.
+/// Errors say what cannot be and why.
 void CheckAggregateQuery(AggregateQuery *aggregate);
 /// Checks the bucket of the query and describes it; source: nullptr for a table. Called by
 /// CheckAggregateQuery.

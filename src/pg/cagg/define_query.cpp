@@ -22,6 +22,7 @@ extern "C" {
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
+#include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
@@ -259,6 +260,23 @@ AttrNumber FindSourceColumn(AggregateQuery *aggregate) {
   return column->varattno;
 }
 
+/// Following a table adds to the work of everybody who writes to it, as a trigger does.
+void CheckPrivilege(Oid base) {
+  if (pg_class_aclcheck(base, GetUserId(), ACL_TRIGGER) == ACLCHECK_OK) return;
+  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                  errmsg("permission denied for table %s", get_rel_name(base)),
+                  errdetail("A continuous aggregate needs the privilege TRIGGER on the table it "
+                            "follows: it adds to the work of those who write there."),
+                  errhint("Ask the owner for GRANT TRIGGER.")));
+}
+
+/// Waits for the table's writers, who have not noted what they touched, and for who is changing its
+/// time column.
+void LockBase(Oid base) {
+  CheckPrivilege(base);
+  LockRelationOid(base, ShareRowExclusiveLock);
+}
+
 /// The table below, which must be one that can be followed.
 void CheckTable(AggregateQuery *aggregate, Oid table, AttrNumber column) {
   const char *name = get_rel_name(table);
@@ -276,6 +294,7 @@ void CheckTable(AggregateQuery *aggregate, Oid table, AttrNumber column) {
   if (above != nullptr)
     RefuseRelation(name, "It holds the finished buckets of a continuous aggregate, no others.",
                    psprintf("Read the view \"%s\".", get_rel_name(above->view)));
+  LockBase(table);
   Relation relation = table_open(table, NoLock);
   const TableOptions *options = GetTableOptions(relation);
   if (options->time_attribute != column)
@@ -311,19 +330,10 @@ void CheckSourceAggregate(AggregateQuery *aggregate, const ContinuousAggregate *
     RefuseRelation(name, "It shows materialized buckets only, so what is above it would miss rows.",
                    psprintf("ALTER MATERIALIZED VIEW %s SET (tsext.materialized_only = false);",
                             quote_identifier(name)));
+  LockBase(source->base);
   aggregate->defined.base = source->base;
   aggregate->defined.level = static_cast<int16_t>(source->level + 1);
   aggregate->defined.time_type = source->time_type;
-}
-
-/// Following a table adds to the work of everybody who writes to it, as a trigger does.
-void CheckPrivilege(Oid base) {
-  if (pg_class_aclcheck(base, GetUserId(), ACL_TRIGGER) == ACLCHECK_OK) return;
-  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                  errmsg("permission denied for table %s", get_rel_name(base)),
-                  errdetail("A continuous aggregate needs the privilege TRIGGER on the table it "
-                            "follows: it adds to the work of those who write there."),
-                  errhint("Ask the owner for GRANT TRIGGER.")));
 }
 
 }  // namespace
@@ -359,15 +369,6 @@ void CheckAggregateQuery(AggregateQuery *aggregate) {
   if (entry->rtekind != RTE_RELATION)
     Refuse(RangeTableKind(entry->rtekind), "What it reads could not be followed.",
            "Read a tsext table, joined with plain tables where needed.");
-  const ContinuousAggregate *source =
-      entry->relkind == RELKIND_VIEW ? AggregateOfView(entry->relid) : nullptr;
-  if (source != nullptr)
-    CheckSourceAggregate(aggregate, source, column);
-  else
-    CheckTable(aggregate, entry->relid, column);
-  aggregate->defined.source = entry->relid;
-  CheckPrivilege(aggregate->defined.base);
-  CheckRelations(aggregate);
   if (FindInJoins(reinterpret_cast<Node *>(query->jointree), aggregate->source_index) ==
       Side::kNulled)
     Refuse("an outer join that adds rows to those of the table",
@@ -381,6 +382,14 @@ void CheckAggregateQuery(AggregateQuery *aggregate) {
                            "ones by a primary key"),
                     errdetail("The definition would depend on the key."),
                     errhint("Name these columns in GROUP BY as well.")));
+  const ContinuousAggregate *source =
+      entry->relkind == RELKIND_VIEW ? AggregateOfView(entry->relid) : nullptr;
+  if (source != nullptr)
+    CheckSourceAggregate(aggregate, source, column);
+  else
+    CheckTable(aggregate, entry->relid, column);
+  aggregate->defined.source = entry->relid;
+  CheckRelations(aggregate);
   // A table that inherits from it one day would not be followed.
   entry->inh = entry->inh && entry->relkind != RELKIND_RELATION;
   DescribeBucket(aggregate, source);

@@ -377,16 +377,36 @@ bool HasAggregates(Oid base) {
   return count > 0;
 }
 
-void RefuseOtherTime(Oid base) {
+void RefuseOtherTime(Oid table, AttrNumber column) {
+  int count;
+  const ContinuousAggregate *aggregates = CachedAggregatesOfBase(table, &count);
+  const ContinuousAggregate *own = AggregateOfMaterialization(table);
+  const bool is_bucket =
+      own != nullptr && column != InvalidAttrNumber &&
+      strcmp(get_attname(table, column, false), NameStr(own->bucket_column)) == 0;
+  if (count == 0 && (own == nullptr || is_bucket)) return;
+  ereport(
+      ERROR,
+      (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+       errmsg("cannot change the time column of table \"%s\"", get_rel_name(table)),
+       count > 0 ? errdetail("Continuous aggregate \"%s\" follows the changes of its rows by it.",
+                             get_rel_name(aggregates[0].view))
+                 : errdetail("Continuous aggregate \"%s\" finds its buckets by it.",
+                             get_rel_name(own->view)),
+       count > 0 ? errhint("Drop the continuous aggregate first.") : 0));
+}
+
+void RefuseNoTime(Oid base) {
   int count;
   const ContinuousAggregate *aggregates = CachedAggregatesOfBase(base, &count);
   if (count == 0) return;
-  const Oid view = aggregates[0].view;
-  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                  errmsg("cannot change the time column of table \"%s\"", get_rel_name(base)),
-                  errdetail("Continuous aggregate \"%s\" follows the changes of its rows by it.",
-                            get_rel_name(view)),
-                  errhint("Drop the continuous aggregate first.")));
+  ereport(ERROR,
+          (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+           errmsg("cannot allow NULL in the time column of table \"%s\"", get_rel_name(base)),
+           errdetail("Continuous aggregate \"%s\" reads it, and rows without a time belong to no "
+                     "bucket.",
+                     get_rel_name(aggregates[0].view)),
+           errhint("Drop the continuous aggregate first.")));
 }
 
 int64_t ReadThreshold(Oid materialization, Snapshot snapshot) {

@@ -48,8 +48,11 @@ uint64_t AggregatesVersion();
 
 /// Whether a table has any.
 bool HasAggregates(Oid base);
-/// Raises 55000 when a table whose time column is about to change has any.
-void RefuseOtherTime(Oid base);
+/// Raises 55000 when a table whose time column is about to become `column` (InvalidAttrNumber:
+/// none) has any, or when it holds the buckets of one and the column is not theirs.
+void RefuseOtherTime(Oid table, AttrNumber column);
+/// Raises 55000 when a table that was just allowed to have rows without a time has any.
+void RefuseNoTime(Oid base);
 
 /// The threshold as `snapshot` sees it (nullptr: latest); kTimeMinimum: nothing is materialised,
 /// and when the aggregate is gone.

@@ -57,7 +57,7 @@ void CheckLabel(const ObjectAddress *object, const char *text) {
   TableOptions after;
   ResolveLabel(label, RelationGetDescr(relation), &after);
   if (GetTableOptions(relation)->time_attribute != after.time_attribute) {
-    RefuseOtherTime(object->objectId);
+    RefuseOtherTime(object->objectId, after.time_attribute);
     if (HasSegments(relation->rd_rel->reltoastrelid, nullptr))
       RefuseTimeColumn("change", RelationGetRelationName(relation));
   }
@@ -84,16 +84,15 @@ Form_pg_class NewestClass(Oid relation_id) {
   return HeapTupleIsValid(row) ? reinterpret_cast<Form_pg_class>(GETSTRUCT(row)) : nullptr;
 }
 
-const char *NewestColumnName(Oid relation_id, AttrNumber attribute) {
+/// nullptr: there is no such column.
+Form_pg_attribute NewestColumn(Oid relation_id, AttrNumber attribute) {
   ScanKeyData keys[2];
   ScanKeyInit(&keys[0], Anum_pg_attribute_attrelid, BTEqualStrategyNumber, F_OIDEQ,
               ObjectIdGetDatum(relation_id));
   ScanKeyInit(&keys[1], Anum_pg_attribute_attnum, BTEqualStrategyNumber, F_INT2EQ,
               Int16GetDatum(attribute));
   HeapTuple row = NewestRow(AttributeRelationId, AttributeRelidNumIndexId, keys, 2);
-  return HeapTupleIsValid(row)
-             ? NameStr(reinterpret_cast<Form_pg_attribute>(GETSTRUCT(row))->attname)
-             : nullptr;
+  return HeapTupleIsValid(row) ? reinterpret_cast<Form_pg_attribute>(GETSTRUCT(row)) : nullptr;
 }
 
 /// Replaces a column's name in the list (new_name = nullptr: takes it out). True when it was there.
@@ -147,10 +146,21 @@ bool PinTimeColumn(Oid relation_id, Label *label) {
   return pin;
 }
 
+/// However it came: ALTER TABLE of a parent is about its children, too.
+void CheckNotNull(Oid relation_id, const FormData_pg_attribute &column) {
+  if (column.attnotnull || !HasAggregates(relation_id)) return;
+  Relation relation = table_open(relation_id, NoLock);
+  const bool is_time = GetTableOptions(relation)->time_attribute == column.attnum;
+  table_close(relation, NoLock);
+  if (is_time) RefuseNoTime(relation_id);
+}
+
 /// A column was added or altered. The command holds AccessExclusiveLock or changes nothing that
 /// matters here.
 void ColumnChanged(Oid relation_id, AttrNumber attribute) {
   if (!IsTsextTable(relation_id)) return;
+  const FormData_pg_attribute *newest = NewestColumn(relation_id, attribute);
+  if (newest != nullptr) CheckNotNull(relation_id, *newest);
   // The label can be written once a command, and one command is about one column.
   static Oid last_relation_id = InvalidOid;
   static TransactionId last_transaction = InvalidTransactionId;
@@ -166,7 +176,7 @@ void ColumnChanged(Oid relation_id, AttrNumber attribute) {
   bool changed = PinTimeColumn(relation_id, label);
   // The syscache has the name from before this command.
   const char *old_name = get_attname(relation_id, attribute, true);
-  const char *new_name = NewestColumnName(relation_id, attribute);
+  const char *new_name = newest != nullptr ? NameStr(newest->attname) : nullptr;
   if (old_name != nullptr && new_name != nullptr && strcmp(old_name, new_name) != 0)
     changed = ReplaceColumn(label, old_name, new_name) || changed;
   if (!changed) return;

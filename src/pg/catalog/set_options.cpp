@@ -203,7 +203,8 @@ void ChangeOptions(Relation relation, const OptionChanges *changes) {
   CheckOptions(relation, label);
   TableOptions after;
   ResolveLabel(label, RelationGetDescr(relation), &after);
-  if (after.time_attribute != before.time_attribute) RefuseOtherTime(relation_id);
+  if (after.time_attribute != before.time_attribute)
+    RefuseOtherTime(relation_id, after.time_attribute);
   const bool has_segments = HasSegments(relation->rd_rel->reltoastrelid, nullptr);
   if (has_segments && after.time_attribute != before.time_attribute)
     ereport(ERROR,
