@@ -140,6 +140,17 @@ CREATE PROCEDURE job_alices(job_id int, config jsonb) LANGUAGE sql AS $$ INSERT 
 REVOKE EXECUTE ON PROCEDURE job_alices FROM PUBLIC;
 SELECT add_job('job_alices', '1 hour', scheduled => false, job_name => 'of alice') AS alices_id \gset
 CALL run_job(:alices_id);
+RESET ROLE;
+-- In this session it would have the rights of a superuser, or of another member of its owner's role.
+CALL run_job(:alices_id);
+DO 'DECLARE id int := job_id FROM tsext.jobs WHERE job_name = ''of alice''; BEGIN CALL run_job(id); END';
+GRANT job_alice TO job_bob;
+SET ROLE job_bob;
+CALL run_job(:alices_id);
+RESET ROLE;
+REVOKE job_alice FROM job_bob;
+SELECT who, count(*) FROM job_log WHERE job = :alices_id GROUP BY who;
+SET ROLE job_alice;
 SELECT job_name, owner FROM tsext.jobs;
 SELECT job_name, owner, outcome FROM tsext.job_runs;
 SELECT alter_job(2000, scheduled => true);

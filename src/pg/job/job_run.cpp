@@ -8,9 +8,11 @@
 
 extern "C" {
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "nodes/parsenodes.h"
@@ -37,6 +39,14 @@ LOCKTAG RunTag(int job_id) {
   return tag;
 }
 
+/// InvalidOid: there is none (any more).
+Oid ProcedureOf(const Job &job) {
+  const Oid arguments[] = {INT4OID, JSONBOID};
+  const Oid schema = LookupExplicitNamespace(job.proc_schema, true);
+  return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(job.proc_name),
+                         PointerGetDatum(buildoidvector(arguments, 2)), ObjectIdGetDatum(schema));
+}
+
 }  // namespace
 
 bool TryLockRun(int job_id, bool for_session) {
@@ -55,11 +65,7 @@ void UnlockRun(int job_id) {
 }
 
 char *RunStatement(const Job &job) {
-  const Oid arguments[] = {INT4OID, JSONBOID};
-  const Oid schema = LookupExplicitNamespace(job.proc_schema, true);
-  const Oid procedure =
-      GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(job.proc_name),
-                      PointerGetDatum(buildoidvector(arguments, 2)), ObjectIdGetDatum(schema));
+  const Oid procedure = ProcedureOf(job);
   const char *name = quote_qualified_identifier(job.proc_schema, job.proc_name);
   if (!OidIsValid(procedure)) {
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
@@ -184,6 +190,38 @@ void Execute(const char *statement, bool atomic) {
   SPI_finish();
 }
 
+/// The job, which the current user may run. In this session the procedure has the caller's rights:
+/// they must not be more than the owner's, who may have it do anything. The extension's own
+/// procedures see to rights themselves.
+const Job *JobToRun(int job_id) {
+  const Job *job = FindJob(job_id);
+  if (job == nullptr) {
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("job %d does not exist", job_id),
+                    errhint("The view tsext.jobs lists the jobs.")));
+  }
+  const char *owner = GetUserNameFromId(job->owner, true);
+  if (owner == nullptr) owner = "";
+  if (!is_member_of_role(GetUserId(), job->owner)) {
+    ereport(ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of job %d", job->id),
+             errdetail("Its owner is role \"%s\".", owner)));
+  }
+  if (is_member_of_role(job->owner, GetUserId())) return job;
+  const Oid procedure = ProcedureOf(*job);
+  if (OidIsValid(procedure) &&
+      getExtensionOfObject(ProcedureRelationId, procedure) == get_extension_oid("tsext", false))
+    return job;
+  ereport(ERROR,
+          (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+           errmsg("cannot run job %d of role \"%s\" with the rights of role \"%s\"", job->id, owner,
+                  GetUserNameFromId(GetUserId(), false)),
+           errdetail("A procedure that run_job() calls has the caller's rights, and this one may "
+                     "have been written to abuse them."),
+           errhint("Let a worker run it as its owner: SELECT alter_job(%d, next_start => now()).",
+                   job->id)));
+  pg_unreachable();
+}
+
 /// A run by hand that has gone well. Its failure is the caller's to see and is rolled back with
 /// everything else.
 void RecordRunByHand(const Job &job, TimestampTz started) {
@@ -226,31 +264,23 @@ TSEXT_FUNCTION(tsext_run_job) {
   PreventCommandIfReadOnly("run_job()");
   const bool atomic = fcinfo->context == nullptr || !IsA(fcinfo->context, CallContext) ||
                       castNode(CallContext, fcinfo->context)->atomic;
-  Job *job = FindJob(PG_GETARG_INT32(0));
-  if (job == nullptr) {
-    ereport(ERROR,
-            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("job %d does not exist", PG_GETARG_INT32(0)),
-             errhint("The view tsext.jobs lists the jobs.")));
-  }
-  if (!is_member_of_role(GetUserId(), job->owner)) {
-    ereport(ERROR,
-            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of job %d", job->id),
-             errdetail("Its owner is role \"%s\".", GetUserNameFromId(job->owner, false))));
-  }
+  const int job_id = PG_GETARG_INT32(0);
+  (void)JobToRun(job_id);
   const TimestampTz started = GetCurrentTimestamp();
-  if (!TryLockRun(job->id, !atomic)) {
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("job %d is running", job->id),
+  if (!TryLockRun(job_id, !atomic)) {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("job %d is running", job_id),
                     errhint("See the view tsext.job_runs for its process.")));
   }
   // Transactions end while the job runs: what is needed after it lives longer.
   MemoryContext run_memory =
       AllocSetContextCreate(PortalContext, "tsext run_job", ALLOCSET_SMALL_SIZES);
   MemoryContext caller = MemoryContextSwitchTo(run_memory);
-  job = FindJob(job->id);
-  const char *statement = RunStatement(*job);
   (void)TakeReportedRows();
   PG_TRY();
   {
+    // As it is now that nobody else runs it.
+    const Job *job = JobToRun(job_id);
+    const char *statement = RunStatement(*job);
     StopPoint("job_before_run");
     Execute(statement, atomic);
     StopPoint("job_after_run");
@@ -260,11 +290,11 @@ TSEXT_FUNCTION(tsext_run_job) {
   }
   PG_CATCH();
   {
-    if (!atomic) UnlockRun(job->id);
+    if (!atomic) UnlockRun(job_id);
     PG_RE_THROW();
   }
   PG_END_TRY();
-  if (!atomic) UnlockRun(job->id);
+  if (!atomic) UnlockRun(job_id);
   MemoryContextSwitchTo(caller);
   MemoryContextDelete(run_memory);
   PG_RETURN_VOID();
