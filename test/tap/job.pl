@@ -227,6 +227,14 @@ delete_job($ahead, $broken, $readonly, $locked, $adopted, $steadfast);
 $node->safe_psql('postgres', q{CREATE TABLE of_policy (v int); INSERT INTO tsext.job SELECT 900, 'of a table', owner, proc_schema, proc_name, 'of_policy', schedule_interval, max_runtime, max_retries, retry_period, false, fixed_schedule FROM tsext.job WHERE id = 1; DROP TABLE of_policy});
 is($node->safe_psql('postgres', q{SELECT count(*) FROM tsext.jobs WHERE job_id = 900}), '0', 'a job goes with its relation');
 
+# What is asked for while a job runs is not forgotten at its end.
+my $wished = add_job('sleeps', '1 hour', q{config => '{"s": 1.5}'});
+wait_for("SELECT count(*) = 1 FROM note WHERE job = $wished", 'a job runs');
+$node->safe_psql('postgres', "SELECT alter_job($wished, next_start => now() + interval '1 s')");
+wait_for("SELECT count(*) = 2 FROM note WHERE job = $wished", 'and runs again when it was told to');
+wait_for("SELECT next_start > now() + interval '30 min' FROM tsext.jobs WHERE job_id = $wished AND runs = 2", 'then by its schedule');
+delete_job($wished);
+
 # Restart, immediate stop: what ran is recorded as crashed and is due again; the others go on.
 $node->safe_psql('postgres', 'TRUNCATE note');
 my $steady = add_job('take_note', '1 s');

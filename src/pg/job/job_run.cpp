@@ -131,6 +131,8 @@ void SettleRun(Job *job, JobRun *run) {
   } else {
     FinishJobRun(*run);
   }
+  const TimestampTz wish = run->planned_next != 0 ? state.next_start : 0;
+  const bool is_wished = wish != 0 && wish != run->planned_next;
   const bool succeeded = strcmp(run->outcome, "succeeded") == 0;
   const bool crashed = strcmp(run->outcome, "crashed") == 0;
   state.last_start = run->started;
@@ -162,6 +164,7 @@ void SettleRun(Job *job, JobRun *run) {
     UpdateJob(job);
     WakeSchedulerAtCommit();
   }
+  if (is_wished) state.next_start = wish;
   WriteJobState(state);
 }
 

@@ -17,8 +17,8 @@ void UnlockRun(int job_id);
 char *RunStatement(const Job &job);
 
 /// What has become of a run: finishes its row (inserts it when it has none yet), counts, sets the
-/// next start, pauses a job that has failed too often. The job is locked. run->finished is set
-/// already.
+/// next start, unless somebody has set another since the run began, pauses a job that has failed
+/// too often. The job is locked. run->finished is set already.
 void SettleRun(Job *job, JobRun *run);
 
 /// Whether a job ended later than now: the clock has been set back, and what was counted from there

@@ -57,6 +57,7 @@ struct JobRun {
   const char *outcome;
   const char *sqlstate, *message;  // nullptr: none
   int64 rows;                      // -1: unknown
+  TimestampTz planned_next;        // next_start when it began, no column; 0: unknown
   ItemPointerData tid;
 };
 
@@ -94,7 +95,9 @@ void HoldOwner(Oid owner);
 /// Deletes jobs with their states: of a relation, or of a role. Returns how many.
 int DeleteJobsOfRelation(Oid relation);
 int DeleteJobsOfOwner(Oid owner);
-/// REASSIGN OWNED.
+/// Gives jobs to another owner: those of a role (REASSIGN OWNED), or of a relation. Return how
+/// many.
 int ReassignJobs(Oid from, Oid to);
+int GiveJobsOfRelation(Oid relation, Oid to);
 
 }  // namespace tsext::pg

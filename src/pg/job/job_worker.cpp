@@ -78,6 +78,7 @@ void BeginRun(void *argument) {
                           true, 0, false);
   InsertJobRun(record);
   JobState state = FindJobState(job_id);
+  record->planned_next = state.next_start;
   state.last_start = record->started;
   WriteJobState(state);
   run->job = job;
