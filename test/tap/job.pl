@@ -320,6 +320,16 @@ $node->safe_psql('postgres', q{TRUNCATE note; CREATE EXTENSION tsext});
 my $again = add_job('take_note', '1 s');
 wait_for("SELECT count(*) > 0 FROM note WHERE job = $again", 'with CREATE EXTENSION jobs run again');
 
+# In one transaction: new jobs have the ids of old ones, but what ran before is not theirs.
+my $former = add_job('sleeps', '1 hour', q{config => '{"s": 1000}'});
+wait_for("SELECT count(*) = 1 FROM note WHERE job = $former", 'a job runs');
+$again = $node->safe_psql('postgres', q{BEGIN; DROP EXTENSION tsext CASCADE; CREATE EXTENSION tsext; SELECT add_job('sleeps', '1 hour'); SELECT add_job('take_note', '1 s'); COMMIT});
+$again =~ s/.*\n//s;
+is($again, $former, 'another job has its id');
+wait_for("SELECT count(*) > 1 FROM note WHERE job = $again", 'and runs');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%"s": 1000%' AND backend_type LIKE 'tsext%'}), 0, 'the former one has ended');
+is($node->safe_psql('postgres', "SELECT count(*) FROM tsext.job_runs WHERE job_id = $again AND outcome NOT IN ('succeeded', 'running')"), 0, 'and is no run of this one');
+
 # A standby runs nothing, and everything when it is promoted.
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('job_standby');

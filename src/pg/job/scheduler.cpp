@@ -68,7 +68,8 @@ struct Scheduler {
   MemoryContext entries_memory;
   Entry *entries;
   int count, capacity;
-  int sorted;  // so many of the first are in order of their ids
+  int sorted;     // so many of the first are in order of their ids
+  Oid extension;  // InvalidOid: not seen yet
   bool extension_exists;
   bool was_set_back;     // a job has run later than now
   int64 clock_ahead_us;  // of the monotonic clock, when last looked at; 0: never
@@ -135,7 +136,11 @@ TimestampTz NextStartOf(Scheduler *scheduler, const Job &job, const Entry &entry
 void LoadEntries(void *argument) {
   auto *scheduler = static_cast<Scheduler *>(argument);
   scheduler->was_set_back = false;
-  scheduler->extension_exists = OidIsValid(get_extension_oid("tsext", true));
+  const Oid extension = get_extension_oid("tsext", true);
+  // Dropped and made anew, it is another's scheduler: ids of jobs begin anew, and our workers have
+  // jobs of before.
+  if (!OidIsValid(scheduler->extension)) scheduler->extension = extension;
+  scheduler->extension_exists = OidIsValid(extension) && extension == scheduler->extension;
   if (!scheduler->extension_exists) return;
   const TimestampTz now = GetCurrentTimestamp();
   for (int i = 0; i < scheduler->count; i++) scheduler->entries[i].is_listed = false;
