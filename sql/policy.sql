@@ -343,6 +343,29 @@ CREATE ROLE tsext_stranger;
 CREATE ROLE tsext_keeper;
 GRANT USAGE ON SCHEMA clocks TO tsext_keeper, tsext_stranger;
 ALTER TABLE shorts OWNER TO tsext_keeper;
+-- a policy goes with its table to another owner, whoever made it; other jobs stay where they are
+CREATE TABLE given (time timestamptz PRIMARY KEY, v text) USING tsext;
+SELECT add_retention_policy('given', '1 day', initial_start => :later) AS given \gset
+ALTER TABLE given ALTER v SET STORAGE external;
+ALTER TABLE given OWNER TO tsext_keeper;
+SELECT owner, relation FROM tsext.jobs WHERE job_id = :given;
+SELECT owner = current_user AS mine FROM tsext.jobs WHERE job_id = :points;
+SELECT count(*) FROM pg_shdepend WHERE objid = 'tsext.job'::regclass AND refobjid = 'tsext_keeper'::regrole;
+GRANT CREATE ON SCHEMA public TO tsext_stranger;
+ALTER TABLE given OWNER TO tsext_stranger, ALTER v SET STATISTICS 10, OWNER TO tsext_keeper;
+SELECT owner FROM tsext.jobs WHERE job_id = :given;
+SELECT count(*) FROM pg_shdepend WHERE objid = 'tsext.job'::regclass AND refobjid = 'tsext_stranger'::regrole;
+SET ROLE tsext_keeper;
+SELECT scheduled FROM alter_job(:given, scheduled => true);
+RESET ROLE;
+REASSIGN OWNED BY tsext_keeper TO tsext_stranger;
+SELECT owner FROM tsext.jobs WHERE job_id = :given;
+-- reassigned with the table, although the job is somebody else's
+UPDATE tsext.job SET owner = CURRENT_USER::regrole WHERE id = :given;
+REASSIGN OWNED BY tsext_stranger TO tsext_keeper;
+SELECT owner FROM tsext.jobs WHERE job_id = :given;
+REVOKE CREATE ON SCHEMA public FROM tsext_stranger;
+DROP TABLE given;
 SET ROLE tsext_stranger;
 SELECT add_retention_policy('points', '1 day');
 SELECT add_columnstore_policy('points', after => '1 day');

@@ -13,10 +13,8 @@ extern "C" {
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_authid.h"
 #include "commands/defrem.h"
 #include "commands/tablecmds.h"
-#include "executor/spi.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
@@ -220,24 +218,6 @@ void FollowBucketColumn(const ContinuousAggregate &aggregate) {
   UpdateAggregate(*changed);
 }
 
-/// Policies of the view run as its owner.
-void GiveJobs(Oid view, Oid owner) {
-  if (!OidIsValid(FindCatalogRelation("job"))) return;
-  Oid user;
-  int security;
-  GetUserIdAndSecContext(&user, &security);
-  SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security | SECURITY_LOCAL_USERID_CHANGE);
-  if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "could not connect to SPI");
-  // All names qualified: the search path is the user's.
-  if (SPI_execute(psprintf("UPDATE tsext.job SET owner = '%u'::pg_catalog.regrole WHERE relation "
-                           "OPERATOR(pg_catalog.=) '%u'::pg_catalog.regclass",
-                           owner, view),
-                  false, 0) != SPI_OK_UPDATE)
-    elog(ERROR, "could not give jobs to another owner");
-  SPI_finish();
-  SetUserIdAndSecContext(user, security);
-}
-
 [[noreturn]] void RefuseIndex(const ContinuousAggregate &aggregate) {
   ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                   errmsg("cannot create index on continuous aggregate \"%s\"",
@@ -330,10 +310,7 @@ void FinishAlter(const ContinuousAggregate &aggregate, const ViewBefore &before)
     FollowName(aggregate.direct, before.name, name, "direct");
     FollowName(aggregate.materialization, before.name, name, "materialized");
   }
-  if (view.owner != before.owner) {
-    RequireAllRows(aggregate, name);
-    GiveJobs(aggregate.view, view.owner);
-  }
+  if (view.owner != before.owner) RequireAllRows(aggregate, name);
   FollowBucketColumn(aggregate);
   FollowColumns(aggregate.direct, aggregate);
   FollowColumns(aggregate.materialization, aggregate);

@@ -10,9 +10,12 @@
 #include "pg/job/schedule.hpp"
 
 extern "C" {
+#include "access/genam.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -20,10 +23,12 @@ extern "C" {
 #include "commands/trigger.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 }
@@ -164,6 +169,37 @@ Job *FindPolicyJob(const char *proc_name, Oid relation) {
 
 // ---- jobs go with what they belong to ----
 
+Oid OwnerInCache(Oid relation) {
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+  if (!HeapTupleIsValid(tuple)) return InvalidOid;
+  const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+  ReleaseSysCache(tuple);
+  return owner;
+}
+
+/// As the command under way has written it.
+Oid OwnerInCatalog(Oid relation) {
+  Relation catalog = table_open(RelationRelationId, AccessShareLock);
+  ScanKeyData key;
+  ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relation));
+  SysScanDesc scan = systable_beginscan(catalog, ClassOidIndexId, true, SnapshotSelf, 1, &key);
+  HeapTuple tuple = systable_getnext(scan);
+  const Oid owner = HeapTupleIsValid(tuple)
+                        ? reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner
+                        : InvalidOid;
+  systable_endscan(scan);
+  table_close(catalog, AccessShareLock);
+  return owner;
+}
+
+/// Policies run as the owner of their relation. The cache hears of ALTER … OWNER TO only after the
+/// command.
+void JobsFollowRelation(Oid relation) {
+  const Oid owner = OwnerInCatalog(relation);
+  if (!OidIsValid(owner) || owner == OwnerInCache(relation)) return;
+  if (GiveJobsOfRelation(relation, owner) > 0) WakeSchedulerAtCommit();
+}
+
 void ObjectAccessed(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
                     void *argument) {
   if (previous_object_access != nullptr)
@@ -174,6 +210,8 @@ void ObjectAccessed(ObjectAccessType access, Oid class_id, Oid object_id, int su
     });
   }
   if (access == OAT_DROP && class_id == ExtensionRelationId) WakeSchedulerAtCommit();
+  if (access == OAT_POST_ALTER && class_id == RelationRelationId && sub_id == 0)
+    Enter([&] { JobsFollowRelation(object_id); });
 }
 
 Oid RoleOf(Node *role) {

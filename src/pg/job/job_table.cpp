@@ -209,6 +209,9 @@ void DeleteState(int job_id) {
   table_close(table, NoLock);
 }
 
+// Subobjects in locks on the table of jobs: 0 jobs, 1 the policies of a relation, 2 owners.
+constexpr uint16 kOwnerLock = 2;
+
 /// Whether the role has privileges on the table of jobs that it was granted: then its entry in
 /// pg_shdepend is theirs.
 bool IsInAcl(Oid table_id, Oid role) {
@@ -226,13 +229,18 @@ bool IsInAcl(Oid table_id, Oid role) {
   return found;
 }
 
-/// The ids of jobs whose `column` is `value`.
-List *JobIds(const char *index, AttrNumber column, Oid value) {
+/// InvalidOid: there is no extension, or DROP EXTENSION … CASCADE has been at the table already.
+Oid FindJobTable() {
   // Somebody else's schema of this name is not ours to read.
   const Oid schema =
       OidIsValid(get_extension_oid("tsext", true)) ? get_namespace_oid("tsext", true) : InvalidOid;
-  const Oid table_id = OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
-  if (!OidIsValid(table_id)) return NIL;  // DROP EXTENSION … CASCADE came here first
+  return OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
+}
+
+/// The ids of jobs whose `column` is `value`.
+List *JobIds(const char *index, AttrNumber column, Oid value) {
+  const Oid table_id = FindJobTable();
+  if (!OidIsValid(table_id)) return NIL;
   List *ids = NIL;
   Relation table = table_open(table_id, AccessShareLock);
   ForEachRow(table, index, column, F_OIDEQ, ObjectIdGetDatum(value),
@@ -253,6 +261,34 @@ int DeleteJobs(List *ids) {
     DeleteJobRow(job);
     count++;
   }
+  return count;
+}
+
+bool OwnsJobs(Oid table_id, Oid owner) {
+  bool owns_jobs = false;
+  Relation table = table_open(table_id, RowExclusiveLock);
+  ForEachRow(table, nullptr, job_column::kOwner, F_OIDEQ, ObjectIdGetDatum(owner),
+             [&](const Row &, HeapTuple) { owns_jobs = true; });
+  table_close(table, NoLock);
+  return owns_jobs;
+}
+
+/// Returns how many had another owner.
+int GiveJobs(List *ids, Oid to) {
+  int count = 0;
+  List *before = NIL;
+  ListCell *cell;
+  foreach (cell, ids) {
+    LockJob(lfirst_int(cell));
+    Job *job = FindJob(lfirst_int(cell));
+    if (job == nullptr || job->owner == to) continue;
+    before = list_append_unique_oid(before, job->owner);
+    job->owner = to;
+    UpdateJob(job);
+    count++;
+  }
+  foreach (cell, before) HoldOwner(lfirst_oid(cell));
+  if (count > 0) HoldOwner(to);
   return count;
 }
 
@@ -459,12 +495,13 @@ void DeleteOldRuns(TimestampTz before) {
 
 void HoldOwner(Oid owner) {
   const Oid table_id = CatalogRelation("job");
-  bool owns_jobs = false;
-  Relation table = table_open(table_id, RowExclusiveLock);
-  ForEachRow(table, nullptr, job_column::kOwner, F_OIDEQ, ObjectIdGetDatum(owner),
-             [&](const Row &, HeapTuple) { owns_jobs = true; });
-  table_close(table, NoLock);
   if (IsInAcl(table_id, owner)) return;
+  bool owns_jobs = OwnsJobs(table_id, owner);
+  // Who adds a job relies on the entry that is there: nobody removes it meanwhile.
+  LOCKTAG tag;
+  SET_LOCKTAG_OBJECT(tag, MyDatabaseId, table_id, owner, kOwnerLock);
+  (void)LockAcquire(&tag, owns_jobs ? ShareLock : ExclusiveLock, false, false);
+  if (!owns_jobs) owns_jobs = OwnsJobs(table_id, owner);
 
   Relation catalog = table_open(SharedDependRelationId, RowExclusiveLock);
   ScanKeyData keys[3];
@@ -498,23 +535,18 @@ int DeleteJobsOfRelation(Oid relation) {
 }
 
 int DeleteJobsOfOwner(Oid owner) {
-  return DeleteJobs(JobIds(nullptr, job_column::kOwner, owner));
+  const int count = DeleteJobs(JobIds(nullptr, job_column::kOwner, owner));
+  // Two that delete the last jobs at the same time both leave the entry to the other.
+  if (OidIsValid(FindJobTable())) HoldOwner(owner);
+  return count;
 }
 
 int ReassignJobs(Oid from, Oid to) {
-  List *ids = JobIds(nullptr, job_column::kOwner, from);
-  ListCell *cell;
-  foreach (cell, ids) {
-    LockJob(lfirst_int(cell));
-    Job *job = FindJob(lfirst_int(cell));
-    if (job == nullptr) continue;
-    job->owner = to;
-    UpdateJob(job);
-  }
-  if (ids == NIL) return 0;
-  HoldOwner(from);
-  HoldOwner(to);
-  return list_length(ids);
+  return GiveJobs(JobIds(nullptr, job_column::kOwner, from), to);
+}
+
+int GiveJobsOfRelation(Oid relation, Oid to) {
+  return GiveJobs(JobIds("job_relation", job_column::kRelation, relation), to);
 }
 
 }  // namespace tsext::pg
