@@ -1,5 +1,7 @@
 #include "pg/job/job.hpp"
 
+#include <cstring>
+
 #include "pg/base/boundary.hpp"
 #include "pg/base/utility.hpp"
 #include "pg/catalog/cagg.hpp"
@@ -21,6 +23,7 @@ extern "C" {
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "commands/trigger.h"
+#include "funcapi.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
 #include "utils/fmgroids.h"
@@ -41,6 +44,17 @@ constexpr int kDefaultRetryMinutes = 5;
 
 object_access_hook_type previous_object_access = nullptr;
 
+/// CALL must name the OUT arguments of a procedure, too.
+bool WantsMoreInCall(HeapTuple procedure) {
+  if (reinterpret_cast<Form_pg_proc>(GETSTRUCT(procedure))->prokind != PROKIND_PROCEDURE)
+    return false;
+  Oid *types;
+  char **names;
+  char *modes;
+  const int count = get_func_arg_info(procedure, &types, &names, &modes);
+  return modes != nullptr && memchr(modes, PROARGMODE_OUT, count) != nullptr;
+}
+
 /// What a procedure must look like. Raises unless it does and the current user may execute it.
 void CheckProcedure(Oid procedure, const char *role_of_it, int argument_count, const Oid *arguments,
                     const char *form, char **schema, char **name) {
@@ -55,14 +69,18 @@ void CheckProcedure(Oid procedure, const char *role_of_it, int argument_count, c
                   (form_proc->prokind == PROKIND_FUNCTION && !form_proc->proretset));
   for (int i = 0; matches && i < argument_count; i++)
     matches = form_proc->proargtypes.values[i] == arguments[i];
+  matches = matches && !WantsMoreInCall(tuple);
   *schema = get_namespace_name(form_proc->pronamespace);
   *name = pstrdup(NameStr(form_proc->proname));
   ReleaseSysCache(tuple);
   if (!matches) {
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                    errmsg("%s \"%s.%s\" has the wrong form", role_of_it, *schema, *name),
-                    errdetail("It is %s.", format_procedure(procedure)),
-                    errhint("It must be a procedure or function %s that returns no set.", form)));
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+             errmsg("%s \"%s.%s\" has the wrong form", role_of_it, *schema, *name),
+             errdetail("It is %s.", format_procedure(procedure)),
+             errhint("It must be a procedure %s without OUT arguments, or such a function that "
+                     "returns no set.",
+                     form)));
   }
   if (!TsextMayExecute(procedure, GetUserId())) {
     ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -141,7 +141,8 @@ CREATE OR REPLACE VIEW tsext.job_runs WITH (security_barrier) AS
 SELECT r.id AS run_id, r.job AS job_id, r.job_name, r.owner, r.pid, r.started, r.finished, r.outcome, r.sqlstate, r.message,
   r.rows
 FROM tsext.job_run r
+LEFT JOIN tsext.job j ON j.id = r.job
 WHERE pg_catalog.pg_has_role('pg_read_all_stats', 'MEMBER')
-  OR EXISTS (SELECT FROM pg_catalog.pg_roles a WHERE a.rolname = r.owner AND pg_catalog.pg_has_role(a.oid, 'MEMBER'));
+  OR pg_catalog.pg_has_role(coalesce(j.owner, (SELECT a.oid FROM pg_catalog.pg_roles a WHERE a.rolname = r.owner)), 'MEMBER');
 COMMENT ON VIEW tsext.job_runs IS 'runs of the last 30 days of jobs of the roles one is a member of, for pg_read_all_stats of all roles';
 GRANT SELECT ON tsext.job_runs TO PUBLIC;
