@@ -7,6 +7,7 @@
 #include "pg/alert/alert_state.hpp"
 #include "pg/base/boundary.hpp"
 #include "pg/base/stop_point.hpp"
+#include "pg/base/transaction.hpp"
 #include "pg/catalog/segment.hpp"
 
 extern "C" {
@@ -89,8 +90,7 @@ ErrorData *Evaluate(const char *name) {
 TSEXT_FUNCTION(tsext_evaluate_alert) {
   using namespace tsext::pg;  // NOLINT(google-build-using-namespace)
   PreventCommandIfReadOnly("tsext.evaluate_alert()");
-  const bool is_atomic = fcinfo->context == nullptr || !IsA(fcinfo->context, CallContext) ||
-                         castNode(CallContext, fcinfo->context)->atomic;
+  const bool is_atomic = IsAtomicCall(fcinfo);
   SPI_connect_ext(is_atomic ? 0 : SPI_OPT_NONATOMIC);
   ErrorData *error = Evaluate(NameInConfig(fcinfo));
   if (!is_atomic) SPI_commit();

@@ -6,6 +6,7 @@
 
 extern "C" {
 #include "access/xact.h"
+#include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -108,6 +109,11 @@ ErrorData *TrySubtransaction(void (*body)(void *state), void *state) {
 
 ErrorData *TryAndRollBack(void (*body)(void *state), void *state) {
   return RunSubtransaction(body, state, Outcome::kRollBack);
+}
+
+bool IsAtomicCall(FunctionCallInfo fcinfo) {
+  return fcinfo->context == nullptr || !IsA(fcinfo->context, CallContext) ||
+         castNode(CallContext, fcinfo->context)->atomic;
 }
 
 }  // namespace tsext::pg

@@ -25,4 +25,8 @@ ErrorData *TrySubtransaction(void (*body)(void *state), void *state);
 /// XactReadOnly) ends with it.
 ErrorData *TryAndRollBack(void (*body)(void *state), void *state);
 
+/// Whether a procedure was called where it cannot end the transaction: in a transaction block, or
+/// by a function.
+bool IsAtomicCall(FunctionCallInfo fcinfo);
+
 }  // namespace tsext::pg

@@ -7,6 +7,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/base/stop_point.hpp"
+#include "pg/base/transaction.hpp"
 #include "pg/cagg/bucket.hpp"
 #include "pg/cagg/compute.hpp"
 #include "pg/cagg/dirty.hpp"
@@ -182,8 +183,7 @@ TSEXT_FUNCTION(tsext_refresh_continuous_aggregate) {
   const char *command = "refresh_continuous_aggregate()";
   PreventCommandDuringRecovery(command);
   PreventCommandIfReadOnly(command);
-  const auto *context = reinterpret_cast<const CallContext *>(fcinfo->context);
-  if (context == nullptr || !IsA(context, CallContext) || context->atomic)
+  if (IsAtomicCall(fcinfo))
     ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
                     errmsg("%s cannot run inside a transaction block", command),
                     errdetail("It commits twice: the threshold first, then the buckets."),

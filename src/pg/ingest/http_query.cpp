@@ -8,6 +8,7 @@
 #include "pg/base/boundary.hpp"
 #include "pg/base/clock.hpp"
 #include "pg/base/settings.hpp"
+#include "pg/base/worker.hpp"
 #include "pg/ingest/http_listener.hpp"
 #include "pg/ingest/http_text.hpp"
 #include "pg/ingest/listener_settings.hpp"
@@ -101,25 +102,16 @@ bool Start(Query *query) {
   shm_toc_insert(contents, kQueryKeyQueue, queue);
   shm_mq_set_receiver(queue, MyProc);
 
-  BackgroundWorker worker{};
-  worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-  worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-  worker.bgw_restart_time = BGW_NEVER_RESTART;
-  strlcpy(worker.bgw_library_name, "tsext", BGW_MAXLEN);
-  strlcpy(worker.bgw_function_name, "tsext_query_worker_main", BGW_MAXLEN);
-  strlcpy(worker.bgw_name, "tsext HTTP query", BGW_MAXLEN);
-  strlcpy(worker.bgw_type, "tsext HTTP query", BGW_MAXLEN);
+  BackgroundWorker worker = DescribeWorker("tsext_query_worker_main", "tsext HTTP query");
   worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(query->segment));
-  worker.bgw_notify_pid = MyProcPid;
-  MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
-  const bool started = RegisterDynamicBackgroundWorker(&worker, &query->worker);
-  if (started) query->queue = shm_mq_attach(queue, query->segment, query->worker);
-  MemoryContextSwitchTo(caller);
-  if (!started) {
-    query->worker = nullptr;
+  query->worker = StartWorker(&worker);
+  if (query->worker == nullptr) {
     Release(query);
     return false;
   }
+  MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+  query->queue = shm_mq_attach(queue, query->segment, query->worker);
+  MemoryContextSwitchTo(caller);
   if (query->task.timeout_ms > 0)
     query->deadline_us =
         MonotonicMicroseconds() + (int64{query->task.timeout_ms} + kGraceMs) * 1000;

@@ -5,6 +5,7 @@
 #include "pg/base/boundary.hpp"
 #include "pg/base/clock.hpp"
 #include "pg/base/transaction.hpp"
+#include "pg/base/worker.hpp"
 #include "pg/ingest/listener_settings.hpp"
 #include "pg/ingest/listener_shared.hpp"
 #include "pg/ingest/listener_workers.hpp"
@@ -157,20 +158,12 @@ const char *FindObstacle() {
 }
 
 bool Register(ListenerKind kind, BackgroundWorkerHandle **handle) {
-  BackgroundWorker worker{};
-  worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-  worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-  worker.bgw_restart_time = BGW_NEVER_RESTART;  // the launcher starts it again
-  strlcpy(worker.bgw_library_name, "tsext", BGW_MAXLEN);
-  strlcpy(worker.bgw_function_name, "tsext_listener_main", BGW_MAXLEN);
-  pg_snprintf(worker.bgw_name, BGW_MAXLEN, "tsext %s listener", ListenerName(kind));
-  pg_snprintf(worker.bgw_type, BGW_MAXLEN, "tsext %s listener", ListenerName(kind));
+  char type[BGW_MAXLEN];
+  pg_snprintf(type, sizeof type, "tsext %s listener", ListenerName(kind));
+  BackgroundWorker worker = DescribeWorker("tsext_listener_main", type);
   worker.bgw_main_arg = Int32GetDatum(static_cast<int>(kind));
-  worker.bgw_notify_pid = MyProcPid;
-  MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
-  const bool registered = RegisterDynamicBackgroundWorker(&worker, handle);
-  MemoryContextSwitchTo(caller);
-  return registered;
+  *handle = StartWorker(&worker);
+  return *handle != nullptr;
 }
 
 void ReportObstacle(Supervised *listener, ListenerKind kind, const char *obstacle) {
@@ -347,9 +340,7 @@ int OpenListenSocket(const char *setting, int socket_type, const char *setting_n
 
 bool HandleListenerSignals() {
   CHECK_FOR_INTERRUPTS();
-  if (!ConfigReloadPending) return false;
-  ConfigReloadPending = false;
-  ProcessConfigFile(PGC_SIGHUP);
+  if (!TakeNewConfiguration()) return false;
   ApplySettings();
   return true;
 }

@@ -30,14 +30,8 @@ extern "C" {
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
-#include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/bufmgr.h"
-#include "storage/ipc.h"
-#include "storage/latch.h"
 #include "storage/lmgr.h"
-#include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -307,16 +301,7 @@ void WorkerLoop(JobSlot *slot) {
 
 void tsext_compact_worker_main(Datum argument) {
   using namespace tsext::pg;  // NOLINT(google-build-using-namespace): the worker's entry point
-  Enter([argument] {
-    pqsignal(SIGHUP, SignalHandlerForConfigReload);
-    pqsignal(SIGTERM, die);
-    pqsignal(SIGINT, StatementCancelHandler);
-    BackgroundWorkerUnblockSignals();
-    if (shared == nullptr) proc_exit(0);
-    JobSlot *slot = ClaimJobSlot(argument);
-    BackgroundWorkerInitializeConnectionByOid(slot->database, InvalidOid, 0);
-    WorkerLoop(slot);
-  });
+  Enter([argument] { WorkerLoop(BeginJobWorker(argument)); });
 }
 
 namespace {
@@ -340,8 +325,7 @@ void CompactByHand(Oid relation) {
 /// The procedure of job 1 for CALL run_job(1): a round over all tables, each in a transaction of
 /// its own where that is allowed. Vacuum is left to autovacuum.
 TSEXT_FUNCTION(tsext_compact_tables) {
-  const bool atomic = fcinfo->context == nullptr || !IsA(fcinfo->context, CallContext) ||
-                      castNode(CallContext, fcinfo->context)->atomic;
+  const bool atomic = IsAtomicCall(fcinfo);
   Worker worker{};
   worker.memory = PortalContext;
   SPI_connect_ext(atomic ? 0 : SPI_OPT_NONATOMIC);

@@ -373,8 +373,7 @@ TSEXT_FUNCTION(tsext_policy_downsample) {
   if (job == nullptr || !OidIsValid(job->relation) || strcmp(job->proc_name, kProcedure) != 0)
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                     errmsg("job %d is no downsampling policy", PG_GETARG_INT32(0))));
-  const bool is_atomic = fcinfo->context == nullptr || !IsA(fcinfo->context, CallContext) ||
-                         castNode(CallContext, fcinfo->context)->atomic;
+  const bool is_atomic = IsAtomicCall(fcinfo);
   SPI_connect_ext(is_atomic ? 0 : SPI_OPT_NONATOMIC);
   RunPolicy(job->relation, PolicyOfConfig(PG_GETARG_JSONB_P(1)), is_atomic);
   SPI_finish();

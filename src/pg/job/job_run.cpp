@@ -265,8 +265,7 @@ TSEXT_FUNCTION(tsext_run_job) {
     ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("job_id must not be NULL")));
   }
   PreventCommandIfReadOnly("run_job()");
-  const bool atomic = fcinfo->context == nullptr || !IsA(fcinfo->context, CallContext) ||
-                      castNode(CallContext, fcinfo->context)->atomic;
+  const bool atomic = IsAtomicCall(fcinfo);
   const int job_id = PG_GETARG_INT32(0);
   (void)JobToRun(job_id);
   const TimestampTz started = GetCurrentTimestamp();

@@ -7,6 +7,7 @@
 #include "pg/base/clock.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/base/transaction.hpp"
+#include "pg/base/worker.hpp"
 #include "pg/job/job_run.hpp"
 #include "pg/job/job_table.hpp"
 #include "pg/job/launcher.hpp"
@@ -16,8 +17,6 @@ extern "C" {
 #include "commands/discard.h"
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
-#include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "tcop/dest.h"
 #include "tcop/pquery.h"
@@ -264,9 +263,7 @@ int LingerMs() {
 void HandleWorkerSignals() {
   QueryCancelPending = false;  // there is nothing to cancel here
   CHECK_FOR_INTERRUPTS();
-  if (!ConfigReloadPending) return;
-  ConfigReloadPending = false;
-  ProcessConfigFile(PGC_SIGHUP);
+  (void)TakeNewConfiguration();
 }
 
 void MarkRunStarted(JobSlot *slot, TimestampTz started, int64 run) {
@@ -275,6 +272,14 @@ void MarkRunStarted(JobSlot *slot, TimestampTz started, int64 run) {
   slot->started = started;
   slot->started_us = MonotonicMicroseconds();
   LWLockRelease(shared->lock);
+}
+
+JobSlot *BeginJobWorker(Datum argument) {
+  TakeWorkerSignals();
+  if (shared == nullptr) proc_exit(0);
+  JobSlot *slot = ClaimJobSlot(argument);
+  BackgroundWorkerInitializeConnectionByOid(slot->database, slot->owner, 0);
+  return slot;
 }
 
 void JobWorkerLoop(JobSlot *slot, RunJobFunction run, void *state, int (*linger_ms)()) {
@@ -317,14 +322,5 @@ void JobWorkerLoop(JobSlot *slot, RunJobFunction run, void *state, int (*linger_
 
 void tsext_job_worker_main(Datum argument) {
   using namespace tsext::pg;  // NOLINT(google-build-using-namespace): the worker's entry point
-  Enter([argument] {
-    pqsignal(SIGHUP, SignalHandlerForConfigReload);
-    pqsignal(SIGTERM, die);
-    pqsignal(SIGINT, StatementCancelHandler);
-    BackgroundWorkerUnblockSignals();
-    if (shared == nullptr) proc_exit(0);
-    JobSlot *slot = ClaimJobSlot(argument);
-    BackgroundWorkerInitializeConnectionByOid(slot->database, slot->owner, 0);
-    JobWorkerLoop(slot, RunSlotJob, nullptr, LingerMs);
-  });
+  Enter([argument] { JobWorkerLoop(BeginJobWorker(argument), RunSlotJob, nullptr, LingerMs); });
 }

@@ -10,6 +10,10 @@ namespace tsext::pg {
 /// Runs slot->job. Returns when it wants to run next.
 using RunJobFunction = TimestampTz (*)(JobSlot *slot, void *state);
 
+/// The beginning of a main function: takes the slot, connects as its owner; as the bootstrap
+/// superuser when it has none.
+JobSlot *BeginJobWorker(Datum argument);
+
 /// Runs the slot's jobs until none has come for `linger_ms`, or the scheduler wants it to leave.
 void JobWorkerLoop(JobSlot *slot, RunJobFunction run, void *state, int (*linger_ms)());
 

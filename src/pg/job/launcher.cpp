@@ -5,6 +5,7 @@
 #include "pg/base/settings.hpp"
 #include "pg/base/transaction.hpp"
 #include "pg/base/utility.hpp"
+#include "pg/base/worker.hpp"
 #include "pg/job/worker_slots.hpp"
 
 extern "C" {
@@ -16,16 +17,12 @@ extern "C" {
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
-#include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
-#include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 }
@@ -149,7 +146,6 @@ struct Database {
 };
 
 struct Launcher {
-  MemoryContext memory;
   Database databases[kMaxDatabases];
   int count;
 };
@@ -194,26 +190,16 @@ int64 PauseAfterEnd(Oid database) {
   return has_died ? kRestartIntervalUs : kProbeIntervalUs;
 }
 
-void StartScheduler(Launcher *launcher, Database *database) {
-  BackgroundWorker worker{};
-  worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-  worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-  worker.bgw_restart_time = BGW_NEVER_RESTART;  // the launcher starts it again
-  strlcpy(worker.bgw_library_name, "tsext", BGW_MAXLEN);
-  strlcpy(worker.bgw_function_name, "tsext_scheduler_main", BGW_MAXLEN);
+void StartScheduler(Database *database) {
+  BackgroundWorker worker = DescribeWorker("tsext_scheduler_main", "tsext scheduler");
   pg_snprintf(worker.bgw_name, BGW_MAXLEN, "tsext scheduler, database %u", database->oid);
-  strlcpy(worker.bgw_type, "tsext scheduler", BGW_MAXLEN);
   worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
-  worker.bgw_notify_pid = MyProcPid;
-  MemoryContext caller = MemoryContextSwitchTo(launcher->memory);
-  if (!RegisterDynamicBackgroundWorker(&worker, &database->handle)) {
-    database->handle = nullptr;
-    ereport(LOG, (errmsg("could not start the tsext scheduler of database %u: no background worker "
-                         "slot is free",
-                         database->oid),
-                  errhint("Raise max_worker_processes.")));
-  }
-  MemoryContextSwitchTo(caller);
+  database->handle = StartWorker(&worker);
+  if (database->handle != nullptr) return;
+  ereport(LOG, (errmsg("could not start the tsext scheduler of database %u: no background worker "
+                       "slot is free",
+                       database->oid),
+                errhint("Raise max_worker_processes.")));
 }
 
 /// One look at all databases: starts workers where there is none and it is time.
@@ -241,7 +227,7 @@ void LauncherRound(Launcher *launcher) {
     if (database.handle == nullptr && !database.listed) continue;  // dropped
     if (database.handle == nullptr && database.next_probe_us <= now_us &&
         !IsHeld(database.oid, now_us)) {
-      StartScheduler(launcher, &database);
+      StartScheduler(&database);
       database.wanted = false;
       database.next_probe_us = now_us + kProbeIntervalUs;
     }
@@ -253,21 +239,13 @@ void LauncherRound(Launcher *launcher) {
 void LauncherLoop() {
   Launcher *launcher =
       static_cast<Launcher *>(MemoryContextAllocZero(TopMemoryContext, sizeof(Launcher)));
-  launcher->memory = TopMemoryContext;
   for (;;) {
     LauncherRound(launcher);
     long pause_ms = kPauseMs;
     for (int i = 0; i < task_count; i++) {
       if (const int wish_ms = tasks[i](); wish_ms >= 0) pause_ms = Min(pause_ms, wish_ms);
     }
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause_ms,
-                    PG_WAIT_EXTENSION);
-    ResetLatch(MyLatch);
-    CHECK_FOR_INTERRUPTS();
-    if (ConfigReloadPending) {
-      ConfigReloadPending = false;
-      ProcessConfigFile(PGC_SIGHUP);
-    }
+    (void)WaitForWork(pause_ms);
   }
 }
 
@@ -292,14 +270,8 @@ void InitLauncher() {
   HookUtility<StopWorkersBefore>();
   RegisterXactCallback(AfterTransaction, nullptr);
 
-  BackgroundWorker worker{};
-  worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-  worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+  BackgroundWorker worker = DescribeWorker("tsext_launcher_main", "tsext launcher");
   worker.bgw_restart_time = 5;
-  strlcpy(worker.bgw_library_name, "tsext", BGW_MAXLEN);
-  strlcpy(worker.bgw_function_name, "tsext_launcher_main", BGW_MAXLEN);
-  strlcpy(worker.bgw_name, "tsext launcher", BGW_MAXLEN);
-  strlcpy(worker.bgw_type, "tsext launcher", BGW_MAXLEN);
   RegisterBackgroundWorker(&worker);
 }
 
@@ -308,9 +280,7 @@ void InitLauncher() {
 void tsext_launcher_main(Datum) {
   using namespace tsext::pg;  // NOLINT(google-build-using-namespace): the worker's entry point
   Enter([] {
-    pqsignal(SIGHUP, SignalHandlerForConfigReload);
-    pqsignal(SIGTERM, die);
-    BackgroundWorkerUnblockSignals();
+    TakeWorkerSignals();
     BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
     shared->launcher = MyLatch;

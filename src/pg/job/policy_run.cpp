@@ -5,6 +5,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/base/stop_point.hpp"
+#include "pg/base/transaction.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/set_options.hpp"
 #include "pg/job/job.hpp"
@@ -37,8 +38,7 @@ struct Run {
 
 /// Connects a procedure that may commit. Errors with 2D000 inside a transaction block or function.
 Run BeginRun(FunctionCallInfo fcinfo, const char *procedure) {
-  const auto *context = reinterpret_cast<CallContext *>(fcinfo->context);
-  if (context == nullptr || !IsA(context, CallContext) || context->atomic) {
+  if (IsAtomicCall(fcinfo)) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
                     errmsg("a policy cannot run inside a transaction block or function"),
                     errdetail("It commits between its steps."),

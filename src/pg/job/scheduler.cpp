@@ -9,6 +9,7 @@
 #include "pg/base/clock.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/transaction.hpp"
+#include "pg/base/worker.hpp"
 #include "pg/catalog/segment.hpp"
 #include "pg/job/job_run.hpp"
 #include "pg/job/job_table.hpp"
@@ -19,13 +20,9 @@ extern "C" {
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "commands/extension.h"
-#include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
-#include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 }
@@ -65,7 +62,6 @@ struct Entry {
 struct Scheduler {
   DatabaseSlot *database;
   MemoryContext memory;  // of one round
-  MemoryContext entries_memory;
   Entry *entries;
   int count, capacity;
   int sorted;     // so many of the first are in order of their ids
@@ -100,9 +96,9 @@ Entry *AddEntry(Scheduler *scheduler, int id) {
   if (scheduler->count == scheduler->capacity) {
     scheduler->capacity = Max(64, scheduler->capacity * 2);
     const size_t bytes = scheduler->capacity * sizeof(Entry);
-    scheduler->entries = static_cast<Entry *>(
-        scheduler->entries == nullptr ? MemoryContextAllocHuge(scheduler->entries_memory, bytes)
-                                      : repalloc_huge(scheduler->entries, bytes));
+    scheduler->entries = static_cast<Entry *>(scheduler->entries == nullptr
+                                                  ? MemoryContextAllocHuge(TopMemoryContext, bytes)
+                                                  : repalloc_huge(scheduler->entries, bytes));
   }
   Entry *entry = &scheduler->entries[scheduler->count++];
   *entry = Entry{};
@@ -417,7 +413,7 @@ bool IsAvailable(const JobSlot &slot) {
 }
 
 /// A background worker for the entry. False: none could be had.
-bool StartWorker(Scheduler *scheduler, const Entry &entry) {
+bool StartJobWorker(Scheduler *scheduler, const Entry &entry) {
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
   JobSlot *slot = nullptr;
   for (JobSlot &candidate : shared->jobs) {
@@ -437,30 +433,18 @@ bool StartWorker(Scheduler *scheduler, const Entry &entry) {
   if (slot == nullptr) return false;
 
   const bool is_compaction = entry.id == kCompactionJob;
-  BackgroundWorker worker{};
-  worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-  worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-  worker.bgw_restart_time = BGW_NEVER_RESTART;
-  strlcpy(worker.bgw_library_name, "tsext", BGW_MAXLEN);
-  strlcpy(worker.bgw_function_name,
-          is_compaction ? "tsext_compact_worker_main" : "tsext_job_worker_main", BGW_MAXLEN);
-  const char *type = is_compaction ? "tsext compaction" : "tsext job worker";
-  pg_snprintf(worker.bgw_name, BGW_MAXLEN, "%s, database %u", type, MyDatabaseId);
-  strlcpy(worker.bgw_type, type, BGW_MAXLEN);
+  BackgroundWorker worker = is_compaction
+                                ? DescribeWorker("tsext_compact_worker_main", "tsext compaction")
+                                : DescribeWorker("tsext_job_worker_main", "tsext job worker");
+  pg_snprintf(worker.bgw_name, BGW_MAXLEN, "%s, database %u", worker.bgw_type, MyDatabaseId);
   const int index = static_cast<int>(slot - shared->jobs);
   worker.bgw_main_arg = Int32GetDatum(index);
   memcpy(worker.bgw_extra, &slot->generation, sizeof slot->generation);
-  worker.bgw_notify_pid = MyProcPid;
   BackgroundWorkerHandle *&handle = scheduler->handles[index];
   if (handle != nullptr) pfree(handle);  // of a worker that has left by itself
-  MemoryContext caller = MemoryContextSwitchTo(scheduler->entries_memory);
-  const bool started = RegisterDynamicBackgroundWorker(&worker, &handle);
-  MemoryContextSwitchTo(caller);
-  if (!started) {
-    handle = nullptr;
-    FreeSlot(scheduler, slot);
-  }
-  return started;
+  handle = StartWorker(&worker);
+  if (handle == nullptr) FreeSlot(scheduler, slot);
+  return handle != nullptr;
 }
 
 void TellStarvation(Scheduler *scheduler, bool is_starved) {
@@ -534,7 +518,7 @@ void StartDueJobs(Scheduler *scheduler) {
       is_full = true;
       continue;
     }
-    entry->is_running = StartWorker(scheduler, *entry);
+    entry->is_running = StartJobWorker(scheduler, *entry);
     if (entry->is_running) continue;
     is_starved = true;
     break;
@@ -596,7 +580,6 @@ void SchedulerLoop(DatabaseSlot *database) {
   auto *scheduler =
       static_cast<Scheduler *>(MemoryContextAllocZero(TopMemoryContext, sizeof(Scheduler)));
   scheduler->database = database;
-  scheduler->entries_memory = TopMemoryContext;
   scheduler->memory =
       AllocSetContextCreate(TopMemoryContext, "tsext scheduler round", ALLOCSET_DEFAULT_SIZES);
   MemoryContextSwitchTo(scheduler->memory);
@@ -604,15 +587,7 @@ void SchedulerLoop(DatabaseSlot *database) {
     const int64 wait_ms = SchedulerRound(scheduler);
     if (wait_ms < 0) break;
     MemoryContextReset(scheduler->memory);
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms,
-                    PG_WAIT_EXTENSION);
-    ResetLatch(MyLatch);
-    CHECK_FOR_INTERRUPTS();
-    if (ConfigReloadPending) {
-      ConfigReloadPending = false;
-      ProcessConfigFile(PGC_SIGHUP);
-      scheduler->loaded_us = 0;
-    }
+    if (WaitForWork(wait_ms)) scheduler->loaded_us = 0;
   }
   DismissWorkers();
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
@@ -627,9 +602,7 @@ void SchedulerLoop(DatabaseSlot *database) {
 void tsext_scheduler_main(Datum argument) {
   using namespace tsext::pg;  // NOLINT(google-build-using-namespace): the worker's entry point
   Enter([argument] {
-    pqsignal(SIGHUP, SignalHandlerForConfigReload);
-    pqsignal(SIGTERM, die);
-    BackgroundWorkerUnblockSignals();
+    TakeWorkerSignals();
     if (shared == nullptr) proc_exit(0);
     DatabaseSlot *database = ClaimDatabaseSlot(DatumGetObjectId(argument));
     BackgroundWorkerInitializeConnectionByOid(database->database, InvalidOid, 0);
