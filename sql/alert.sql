@@ -162,6 +162,13 @@ SELECT * FROM news();
 CALL set_load('a=99');
 CALL run_job(:slow);
 SELECT tsext.alter_alert('slow', query => 'SELECT host AS machine, usage AS value FROM alert_load', for_duration => '0', every => '2 min');
+-- A run may take as long as the pause is, unless somebody has set another limit.
+SELECT schedule_interval, max_runtime FROM tsext.jobs WHERE job_id = :slow;
+SELECT tsext.alter_alert('slow', every => '10 s');
+SELECT schedule_interval, max_runtime, scheduled FROM tsext.jobs WHERE job_id = :slow;
+SELECT max_runtime FROM alter_job(:slow, max_runtime => '5 min');
+SELECT tsext.alter_alert('slow', every => '2 min');
+SELECT schedule_interval, max_runtime FROM tsext.jobs WHERE job_id = :slow;
 SELECT name, labels, state, query, condition, for_duration, every, notify_channel, no_data, enabled FROM tsext.alerts;
 SELECT * FROM news();
 CALL run_job(:slow);

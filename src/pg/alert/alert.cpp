@@ -145,15 +145,17 @@ Alert *LoadAlert(const char *name, RowLock lock) {
   return alert;
 }
 
-void RaiseNoAlert(const char *name) {
-  ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("alert \"%s\" does not exist", name)));
-  pg_unreachable();
-}
-
-void CheckMayManage(const Alert &alert) {
-  if (is_member_of_role(GetUserId(), alert.owner)) return;
-  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                  errmsg("must be member of the role that owns alert \"%s\"", alert.name)));
+Alert *FindAlert(const char *name, RowLock lock) {
+  Alert *alert = LoadAlert(name, lock);
+  if (alert == nullptr) {
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("alert \"%s\" does not exist", name)));
+  }
+  if (!is_member_of_role(GetUserId(), alert->owner)) {
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    errmsg("must be member of the role that owns alert \"%s\"", name)));
+  }
+  return alert;
 }
 
 void InsertAlert(const Alert &alert) {

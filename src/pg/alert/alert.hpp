@@ -38,10 +38,10 @@ const char *NoDataName(NoData no_data);
 /// locked until the transaction ends, so that neither changes nor evaluations come between.
 enum class RowLock : uint8_t { kNone, kUpdate };
 Alert *LoadAlert(const char *name, RowLock lock);
-/// Raises 42704.
-[[noreturn]] void RaiseNoAlert(const char *name);
-/// Raises 42501 unless the current user is a member of the owner's role.
-void CheckMayManage(const Alert &alert);
+/// The same, of which the current user may be the owner. Raises 42704 when there is none, 42501
+/// unless they are a member of the owner's role. The row of no alert is locked while its job may be
+/// waited for.
+Alert *FindAlert(const char *name, RowLock lock);
 
 /// Inserts a new definition, or replaces the one of this name and counts its version up.
 void InsertAlert(const Alert &alert);

@@ -7,6 +7,7 @@
 #include "pg/alert/alert_query.hpp"
 #include "pg/alert/alert_state.hpp"
 #include "pg/base/boundary.hpp"
+#include "pg/catalog/segment.hpp"
 
 extern "C" {
 #include "access/xact.h"
@@ -106,16 +107,6 @@ void TakeSession(Alert *alert) {
 
 // ---- the job ----
 
-/// Quoted; add_job() and its like are there.
-const char *ExtensionSchema() {
-  ExecuteOnCatalog(
-      "SELECT quote_ident(n.nspname) FROM pg_extension e "
-      "JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'tsext'",
-      0, nullptr, nullptr, nullptr);
-  if (SPI_processed != 1) elog(ERROR, "extension tsext does not exist");
-  return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-}
-
 /// A statement that calls a function of jobs, with the rights of the current user.
 void CallJobs(const char *sql, int count, Oid *types, Datum *values, const char *nulls) {
   if (SPI_execute_with_args(sql, count, types, values, nulls, false, 0) < 0)
@@ -168,8 +159,11 @@ void AlterAlertJob(const Alert &alert, const Interval *every, const bool *enable
                     every != nullptr ? IntervalPGetDatum(every) : Datum(0),
                     enabled != nullptr ? BoolGetDatum(*enabled) : Datum(0)};
   const char nulls[] = {' ', every != nullptr ? ' ' : 'n', enabled != nullptr ? ' ' : 'n', '\0'};
+  // The limit follows `every`, unless somebody has set another.
   CallJobs(psprintf("SELECT FROM %s.alter_job($1, schedule_interval => $2, scheduled => $3, "
-                    "next_start => pg_catalog.now())",
+                    "next_start => pg_catalog.now(), max_runtime => (SELECT greatest($2, '1 min') "
+                    "FROM tsext.job j WHERE $2 IS NOT NULL AND j.id OPERATOR(pg_catalog.=) $1 AND "
+                    "j.max_runtime OPERATOR(pg_catalog.=) greatest(j.schedule_interval, '1 min')))",
                     ExtensionSchema()),
            3, types, values, nulls);
 }
@@ -184,23 +178,6 @@ void DeleteAlertJob(const Alert &alert) {
 
 const char *TextArgument(FunctionCallInfo fcinfo, int argument) {
   return text_to_cstring(PG_GETARG_TEXT_PP(argument));
-}
-
-/// The alert, which the current user may manage. The row of no alert is locked while its job may
-/// be waited for.
-Alert *FindAlert(const char *name) {
-  Alert *alert = LoadAlert(name, RowLock::kNone);
-  if (alert == nullptr) RaiseNoAlert(name);
-  CheckMayManage(*alert);
-  return alert;
-}
-
-/// The same, locked.
-Alert *LockAlert(const char *name) {
-  Alert *alert = LoadAlert(name, RowLock::kUpdate);
-  if (alert == nullptr) RaiseNoAlert(name);
-  CheckMayManage(*alert);
-  return alert;
 }
 
 int CreateAlert(FunctionCallInfo fcinfo) {
@@ -268,7 +245,7 @@ void TakeChanges(FunctionCallInfo fcinfo, Alert *alert) {
 
 void AlterAlert(FunctionCallInfo fcinfo) {
   const char *name = TextArgument(fcinfo, kAlterName);
-  Alert *alert = FindAlert(name);
+  Alert *alert = FindAlert(name, RowLock::kNone);
   const bool sets_every = !PG_ARGISNULL(kAlterEvery);
   const bool sets_enabled = !PG_ARGISNULL(kAlterEnabled);
   const bool enabled = sets_enabled && PG_GETARG_BOOL(kAlterEnabled);
@@ -289,7 +266,7 @@ void AlterAlert(FunctionCallInfo fcinfo) {
                     errmsg("the job of alert \"%s\" was deleted", name),
                     errhint("Give it another with tsext.alter_alert(…, enabled => true).")));
   }
-  alert = LockAlert(name);
+  alert = FindAlert(name, RowLock::kUpdate);
   TakeChanges(fcinfo, alert);
   alert->job_id = job;
   // Before the update: what fires is told on the channel that knows of it, and under its old query.
@@ -299,8 +276,8 @@ void AlterAlert(FunctionCallInfo fcinfo) {
 }
 
 void DropAlert(const char *name) {
-  if (Alert *alert = FindAlert(name); HasJob(*alert)) DeleteAlertJob(*alert);
-  ForgetInstances(*LockAlert(name), GetCurrentTimestamp());
+  if (Alert *alert = FindAlert(name, RowLock::kNone); HasJob(*alert)) DeleteAlertJob(*alert);
+  ForgetInstances(*FindAlert(name, RowLock::kUpdate), GetCurrentTimestamp());
   DeleteAlert(name);
 }
 

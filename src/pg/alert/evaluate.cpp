@@ -40,20 +40,13 @@ const char *NameInConfig(FunctionCallInfo fcinfo) {
   pg_unreachable();
 }
 
-Alert *FindAlert(const char *name) {
-  Alert *alert = LoadAlert(name, RowLock::kNone);
-  if (alert == nullptr) RaiseNoAlert(name);
-  CheckMayManage(*alert);
-  return alert;
-}
-
 /// Evaluations of one alert wait for each other; nothing else waits for them. Job ids are unique
 /// among alerts, and nobody chooses them. Returns the alert as it is when the others are done.
 const Alert *LockEvaluation(const char *name) {
-  const Alert *alert = FindAlert(name);
+  const Alert *alert = FindAlert(name, RowLock::kNone);
   for (;;) {
     LockDatabaseObject(CatalogRelation("alert"), static_cast<Oid>(alert->job_id), 0, ExclusiveLock);
-    const Alert *current = FindAlert(name);
+    const Alert *current = FindAlert(name, RowLock::kNone);
     if (current->job_id == alert->job_id) return current;
     alert = current;
   }
