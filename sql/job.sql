@@ -118,6 +118,13 @@ CALL run_job(1);
 CREATE PROCEDURE job_recursive(job_id int, config jsonb) LANGUAGE plpgsql AS $$ BEGIN CALL run_job(job_id); END $$;
 SELECT add_job('job_recursive', '1 hour', scheduled => false) AS recursive_id \gset
 CALL run_job(:recursive_id);
+BEGIN;
+CALL run_job(:recursive_id);
+ROLLBACK;
+BEGIN;
+CALL run_job(:function_id);
+CALL run_job(:function_id);
+ROLLBACK;
 
 -- A check of the configuration.
 CREATE FUNCTION job_check(config jsonb) RETURNS void LANGUAGE plpgsql AS $$

@@ -25,6 +25,8 @@ extern "C" {
 
 namespace tsext::pg {
 
+OwnRun *own_runs = nullptr;
+
 namespace {
 
 int64 reported_rows = -1;
@@ -193,6 +195,12 @@ void Execute(const char *statement, bool atomic) {
   SPI_finish();
 }
 
+bool IsOwnRun(int job_id) {
+  const OwnRun *run = own_runs;
+  while (run != nullptr && run->job != job_id) run = run->outer;
+  return run != nullptr;
+}
+
 /// The job, which the current user may run. In this session the procedure has the caller's rights:
 /// they must not be more than the owner's, who may have it do anything. The extension's own
 /// procedures see to rights themselves.
@@ -269,7 +277,8 @@ TSEXT_FUNCTION(tsext_run_job) {
   const int job_id = PG_GETARG_INT32(0);
   (void)JobToRun(job_id);
   const TimestampTz started = GetCurrentTimestamp();
-  if (!TryLockRun(job_id, !atomic)) {
+  // Within one transaction the lock can be taken again, by the run itself, too.
+  if (IsOwnRun(job_id) || !TryLockRun(job_id, !atomic)) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("job %d is running", job_id),
                     errhint("See the view tsext.job_runs for its process.")));
   }
@@ -278,12 +287,14 @@ TSEXT_FUNCTION(tsext_run_job) {
       AllocSetContextCreate(PortalContext, "tsext run_job", ALLOCSET_SMALL_SIZES);
   MemoryContext caller = MemoryContextSwitchTo(run_memory);
   (void)TakeReportedRows();
+  OwnRun run{job_id, own_runs};
   PG_TRY();
   {
     // As it is now that nobody else runs it.
     const Job *job = JobToRun(job_id);
     const char *statement = RunStatement(*job);
     StopPoint("job_before_run");
+    own_runs = &run;
     Execute(statement, atomic);
     StopPoint("job_after_run");
     MemoryContextSwitchTo(run_memory);
@@ -292,10 +303,12 @@ TSEXT_FUNCTION(tsext_run_job) {
   }
   PG_CATCH();
   {
+    own_runs = run.outer;
     if (!atomic) UnlockRun(job_id);
     PG_RE_THROW();
   }
   PG_END_TRY();
+  own_runs = run.outer;
   if (!atomic) UnlockRun(job_id);
   MemoryContextSwitchTo(caller);
   MemoryContextDelete(run_memory);

@@ -7,6 +7,13 @@
 
 namespace tsext::pg {
 
+/// A run of this process. Runs may be nested: a job may run others by hand, but not itself.
+struct OwnRun {
+  int job;
+  OwnRun *outer;
+};
+extern OwnRun *own_runs;  // the innermost; nullptr: none
+
 /// Tries to take the lock of which a running job has one. for_session: it outlives transactions,
 /// also those that the job rolls back; UnlockRun() or the end of the session gives it back.
 bool TryLockRun(int job_id, bool for_session);

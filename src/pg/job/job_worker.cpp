@@ -237,7 +237,10 @@ TimestampTz RunSlotJob(JobSlot *slot, void *) {
   if (began && run.job != nullptr) {
     (void)TakeReportedRows();
     MarkRunStarted(slot, run.record.started, run.record.id);
+    OwnRun own_run{job_id, nullptr};
+    own_runs = &own_run;
     const ErrorData *error = TryProcedure(&run);
+    own_runs = nullptr;
     (void)RunTransaction(StopAfterRun, nullptr);
     QueryCancelPending = false;
     DescribeOutcome(&run, error);
