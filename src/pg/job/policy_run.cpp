@@ -114,9 +114,10 @@ void Refresh(Oid view, int64_t from, int64_t until, Oid time_type) {
 
 /// What is to go, found out before anything is done.
 struct Retention {
-  int64_t age;    // now less drop_after
-  int64_t until;  // chunks that end by then go
-  bool is_empty;  // there are none, as far as that was looked for
+  int64_t age;       // now less drop_after
+  int64_t until;     // chunks that end by then go
+  bool is_of_table;  // not of an aggregate's buckets
+  bool is_empty;     // there are none, as far as that was looked for
   const ContinuousAggregate *above;
   int above_count;
   Oid time_type;
@@ -128,7 +129,8 @@ Retention PlanRetention(const Run &run) {
   plan.time_type = relation.time_type;
   plan.age = plan.until = TimeBeforeNow(
       relation.base, RequiredOffset(run, "drop_after", relation.time_type), "drop_after");
-  if (relation.aggregate == nullptr && plan.age > kTimeMinimum) {
+  plan.is_of_table = relation.aggregate == nullptr;
+  if (plan.is_of_table && plan.age > kTimeMinimum) {
     plan.above = AggregatesOfBase(RelationGetRelid(relation.base), nullptr, &plan.above_count);
     // Only buckets that were over by then lose rows.
     plan.until = std::min(plan.age, SourceLimit(relation.base, plan.age));
@@ -153,6 +155,12 @@ void RefreshAbove(const Retention &plan) {
   }
 }
 
+/// An aggregate may have been made meanwhile, with a bucket that still takes rows.
+int64_t UntilNow(const Retention &plan, const DropTarget &target) {
+  return plan.is_of_table ? std::min(plan.until, SourceLimit(target.relation, plan.age))
+                          : plan.until;
+}
+
 void CountDropped(int64_t, int64_t, void *state) {
   ++*static_cast<int64_t *>(state);
 }
@@ -168,13 +176,13 @@ void RunRetention(const Run &run) {
   int64_t chunks = 0;
   InTransaction([&] {
     const DropTarget target = OpenForDrop(run.relation_id, "a retention policy");
-    DropChunks(target, kTimeMinimum, plan.until, CountDropped, &chunks);
+    DropChunks(target, kTimeMinimum, UntilNow(plan, target), CountDropped, &chunks);
     table_close(target.relation, NoLock);
     StopPoint("retention_after_drop");
   });
   InTransaction([&] {
     const DropTarget target = OpenForDrop(run.relation_id, "a retention policy");
-    if (DropOldPart(target, plan.until)) chunks++;
+    if (DropOldPart(target, UntilNow(plan, target))) chunks++;
     table_close(target.relation, NoLock);
     StopPoint("retention_after_part");
   });
