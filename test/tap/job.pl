@@ -271,8 +271,12 @@ for my $point (qw(job_before_run job_after_run job_after_record))
 	wait_for("SELECT count(*) = 0 FROM tsext.job_runs WHERE outcome = 'running' AND started < now() - interval '5 s'", "$point: no run is left as running");
 }
 
-# These are kept free of workers for a while; what remains of them is seen below.
-$node->safe_psql('postgres', join('', map { "CREATE DATABASE passing STRATEGY file_copy;\nDROP DATABASE passing;\n" } (1 .. 64)));
+# Among many databases those with the extension have a scheduler, also the last one, with 16 workers in all to look for it.
+$node->safe_psql('postgres', join('', map { "CREATE DATABASE crowd_$_ STRATEGY file_copy;\n" } (1 .. 66)) . 'CREATE DATABASE late');
+$node->safe_psql('late', 'CREATE EXTENSION tsext');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'tsext scheduler' AND datname = 'late'}), 'the last of many databases has a scheduler');
+# Each is kept free of workers for a while; what remains of that is seen below.
+$node->safe_psql('postgres', join('', map { "DROP DATABASE crowd_$_;\n" } (1 .. 66)) . 'DROP DATABASE late');
 my $passed = time;
 
 # DROP, RENAME and copies of a database with jobs at work.

@@ -37,6 +37,8 @@ constexpr int64 kProbeIntervalUs = 60 * USECS_PER_SEC;
 constexpr int kPauseMs = 5 * 1000;
 // A scheduler that has died is started again after so long.
 constexpr int64 kRestartIntervalUs = 5 * USECS_PER_SEC;
+constexpr int64 kStarvedLogUs = 60 * USECS_PER_SEC;
+constexpr int kFirstDatabases = 16;
 
 bool wake_launcher_at_commit = false;
 bool wake_scheduler_at_commit = false;
@@ -146,9 +148,21 @@ struct Database {
 };
 
 struct Launcher {
-  Database databases[kMaxDatabases];
-  int count;
+  Database *databases;
+  int count, capacity;
+  int64 starved_us;  // when the log was told of it, 0: never
 };
+
+Database *AddDatabase(Launcher *launcher, Oid oid) {
+  if (launcher->count == launcher->capacity) {
+    launcher->capacity *= 2;
+    launcher->databases = static_cast<Database *>(
+        repalloc(launcher->databases, sizeof(Database) * launcher->capacity));
+  }
+  Database *added = &launcher->databases[launcher->count++];
+  *added = {oid, nullptr, 0, true, false};
+  return added;
+}
 
 /// Reads pg_database into launcher->databases.
 void ListDatabases(void *state) {
@@ -163,11 +177,8 @@ void ListDatabases(void *state) {
     for (int i = 0; i < launcher->count && found == nullptr; i++) {
       if (launcher->databases[i].oid == form->oid) found = &launcher->databases[i];
     }
-    if (found == nullptr && launcher->count < kMaxDatabases) {
-      found = &launcher->databases[launcher->count++];
-      *found = {form->oid, nullptr, 0, true, false};
-    }
-    if (found != nullptr) found->listed = true;
+    if (found == nullptr) found = AddDatabase(launcher, form->oid);
+    found->listed = true;
   }
   table_endscan(scan);
   table_close(catalog, AccessShareLock);
@@ -190,16 +201,22 @@ int64 PauseAfterEnd(Oid database) {
   return has_died ? kRestartIntervalUs : kProbeIntervalUs;
 }
 
-void StartScheduler(Database *database) {
+/// False: no background worker slot is free.
+bool StartScheduler(Launcher *launcher, Database *database) {
   BackgroundWorker worker = DescribeWorker("tsext_scheduler_main", "tsext scheduler");
   pg_snprintf(worker.bgw_name, BGW_MAXLEN, "tsext scheduler, database %u", database->oid);
   worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
   database->handle = StartWorker(&worker);
-  if (database->handle != nullptr) return;
-  ereport(LOG, (errmsg("could not start the tsext scheduler of database %u: no background worker "
-                       "slot is free",
-                       database->oid),
-                errhint("Raise max_worker_processes.")));
+  if (database->handle != nullptr) return true;
+  const int64 now_us = MonotonicMicroseconds();
+  if (launcher->starved_us == 0 || now_us - launcher->starved_us >= kStarvedLogUs) {
+    launcher->starved_us = now_us;
+    ereport(LOG, (errmsg("could not start the tsext scheduler of database %u: no background worker "
+                         "slot is free",
+                         database->oid),
+                  errhint("Raise max_worker_processes.")));
+  }
+  return false;
 }
 
 /// One look at all databases: starts workers where there is none and it is time.
@@ -212,6 +229,8 @@ void LauncherRound(Launcher *launcher) {
 
   const int64 now_us = MonotonicMicroseconds();
   int kept = 0;
+  // Then all others wait, too, for the end of a worker: those at the front would always be first.
+  bool is_full = false;
   for (int i = 0; i < launcher->count; i++) {
     Database database = launcher->databases[i];
     if (database.handle != nullptr) {
@@ -225,11 +244,13 @@ void LauncherRound(Launcher *launcher) {
     if (probe) database.next_probe_us = 0;
     if (probe && database.handle != nullptr) database.wanted = true;
     if (database.handle == nullptr && !database.listed) continue;  // dropped
-    if (database.handle == nullptr && database.next_probe_us <= now_us &&
+    if (database.handle == nullptr && database.next_probe_us <= now_us && !is_full &&
         !IsHeld(database.oid, now_us)) {
-      StartScheduler(&database);
-      database.wanted = false;
-      database.next_probe_us = now_us + kProbeIntervalUs;
+      is_full = !StartScheduler(launcher, &database);
+      if (!is_full) {
+        database.wanted = false;
+        database.next_probe_us = now_us + kProbeIntervalUs;
+      }
     }
     launcher->databases[kept++] = database;
   }
@@ -239,6 +260,9 @@ void LauncherRound(Launcher *launcher) {
 void LauncherLoop() {
   Launcher *launcher =
       static_cast<Launcher *>(MemoryContextAllocZero(TopMemoryContext, sizeof(Launcher)));
+  launcher->capacity = kFirstDatabases;
+  launcher->databases = static_cast<Database *>(
+      MemoryContextAlloc(TopMemoryContext, sizeof(Database) * kFirstDatabases));
   for (;;) {
     LauncherRound(launcher);
     long pause_ms = kPauseMs;

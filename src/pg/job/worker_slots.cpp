@@ -134,6 +134,7 @@ DatabaseSlot *FindDatabaseSlot(Oid database, bool claim) {
 DatabaseSlot *ClaimDatabaseSlot(Oid database) {
   LWLockAcquire(shared->lock, LW_EXCLUSIVE);
   DatabaseSlot *slot = FindDatabaseSlot(database, true);
+  const bool is_full = slot == nullptr;
   const bool taken =
       slot == nullptr || slot->pid != 0 || slot->hold_until_us > MonotonicMicroseconds();
   if (!taken) {
@@ -143,6 +144,10 @@ DatabaseSlot *ClaimDatabaseSlot(Oid database) {
     slot->is_starved = false;
   }
   LWLockRelease(shared->lock);
+  if (is_full) {
+    ereport(LOG, (errmsg("could not run the tsext scheduler of database %u: there are %d others",
+                         database, kMaxDatabases)));
+  }
   if (taken) proc_exit(0);
   before_shmem_exit(ReleaseDatabaseSlot, 0);
   return slot;

@@ -13,7 +13,7 @@ extern "C" {
 
 namespace tsext::pg {
 
-inline constexpr int kMaxDatabases = 64;
+inline constexpr int kMaxDatabases = 64;  // that have a scheduler
 inline constexpr int kMaxJobSlots = 256;
 
 struct DatabaseSlot {
