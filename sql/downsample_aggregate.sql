@@ -60,7 +60,7 @@ CREATE MATERIALIZED VIEW tardy_yearly WITH (tsext.continuous) AS
 SELECT date_trunc('year', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - interval '1 day' AS december \gset
 INSERT INTO tardy SELECT timestamptz :'december' - y * interval '1 year' - interval '2 months' + g * interval '1 s', 'h', 1
 FROM generate_series(0, 1) y, generate_series(1, 10) g;
-SELECT add_downsampling_policy('tardy', now() - :'december', '1 hour', '{"v": "sum"}') AS job \gset
+SELECT job_id AS job FROM alter_job(add_downsampling_policy('tardy', now() - :'december', '1 hour', '{"v": "sum"}'), scheduled => false) \gset
 SET default_transaction_isolation = 'repeatable read';
 CALL run_job(:job);
 RESET default_transaction_isolation;
