@@ -8,6 +8,7 @@ extern "C" {
 #include "access/xact.h"
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
+#include "utils/portal.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 }
@@ -42,6 +43,7 @@ bool Run(void (*body)(void *state), void *state, bool with_snapshot, ErrorData *
       EmitErrorReport();
     }
     AbortCurrentTransaction();
+    PortalErrorCleanup();  // of a procedure that had committed
     FlushErrorState();
     RESUME_INTERRUPTS();
   }
@@ -64,6 +66,11 @@ bool RunUtility(void (*body)(void *state), void *state) {
 ErrorData *TryTransaction(void (*body)(void *state), void *state) {
   ErrorData *error = nullptr;
   return Run(body, state, true, &error) ? nullptr : error;
+}
+
+ErrorData *TryUtility(void (*body)(void *state), void *state) {
+  ErrorData *error = nullptr;
+  return Run(body, state, false, &error) ? nullptr : error;
 }
 
 namespace {

@@ -16,6 +16,8 @@ bool RunUtility(void (*body)(void *state), void *state);
 /// As RunTransaction, but an error is returned in the caller's memory instead of logged; nullptr:
 /// all went well, the commit too.
 ErrorData *TryTransaction(void (*body)(void *state), void *state);
+/// As TryTransaction, without a snapshot.
+ErrorData *TryUtility(void (*body)(void *state), void *state);
 
 /// Runs `body` in a subtransaction. On an error the subtransaction is rolled back and the error
 /// returned, in the caller's memory; nullptr: it went well.

@@ -266,6 +266,41 @@ void RecordRunByHand(const Job &job, TimestampTz started) {
   WakeSchedulerAtCommit();
 }
 
+/// A run by hand whose lock has been taken: it ends with this object.
+class LockedRun {
+ public:
+  LockedRun(int job_id, bool for_session) : run_{job_id, own_runs}, for_session_(for_session) {
+    own_runs = &run_;
+  }
+  ~LockedRun() {
+    own_runs = run_.outer;
+    if (for_session_) UnlockRun(run_.job);
+  }
+  LockedRun(const LockedRun &) = delete;
+  LockedRun &operator=(const LockedRun &) = delete;
+
+ private:
+  OwnRun run_;
+  bool for_session_;
+};
+
+void RunLocked(int job_id, bool atomic, TimestampTz started) {
+  const LockedRun run(job_id, !atomic);
+  Guard([&] {
+    MemoryContext run_memory = CurrentMemoryContext;
+    (void)TakeReportedRows();
+    // As it is now that nobody else runs it.
+    const Job *job = JobToRun(job_id);
+    const char *statement = RunStatement(*job);
+    StopPoint("job_before_run");
+    Execute(statement, atomic);
+    StopPoint("job_after_run");
+    MemoryContextSwitchTo(run_memory);
+    RecordRunByHand(*job, started);
+    StopPoint("job_after_record");
+  });
+}
+
 }  // namespace
 
 TSEXT_FUNCTION(tsext_run_job) {
@@ -286,30 +321,7 @@ TSEXT_FUNCTION(tsext_run_job) {
   MemoryContext run_memory =
       AllocSetContextCreate(PortalContext, "tsext run_job", ALLOCSET_SMALL_SIZES);
   MemoryContext caller = MemoryContextSwitchTo(run_memory);
-  (void)TakeReportedRows();
-  OwnRun run{job_id, own_runs};
-  PG_TRY();
-  {
-    // As it is now that nobody else runs it.
-    const Job *job = JobToRun(job_id);
-    const char *statement = RunStatement(*job);
-    StopPoint("job_before_run");
-    own_runs = &run;
-    Execute(statement, atomic);
-    StopPoint("job_after_run");
-    MemoryContextSwitchTo(run_memory);
-    RecordRunByHand(*job, started);
-    StopPoint("job_after_record");
-  }
-  PG_CATCH();
-  {
-    own_runs = run.outer;
-    if (!atomic) UnlockRun(job_id);
-    PG_RE_THROW();
-  }
-  PG_END_TRY();
-  own_runs = run.outer;
-  if (!atomic) UnlockRun(job_id);
+  RunLocked(job_id, atomic, started);
   MemoryContextSwitchTo(caller);
   MemoryContextDelete(run_memory);
   PG_RETURN_VOID();

@@ -85,7 +85,8 @@ void BeginRun(void *argument) {
 
 /// CALL or SELECT as a client's statement would be run, in a portal of its own: so the procedure
 /// may commit.
-void CallProcedure(Run *run) {
+void CallProcedure(void *argument) {
+  auto *run = static_cast<Run *>(argument);
   StopPoint("job_before_run");
   MemoryContextSwitchTo(run->memory);
   const char *statement = RunStatement(*run->job);
@@ -105,30 +106,11 @@ void CallProcedure(Run *run) {
 }
 
 /// nullptr: it has succeeded and is committed. Else the error, in run->memory.
-ErrorData *TryProcedure(Run *run) {
-  ErrorData *volatile error = nullptr;
-  PG_TRY();
-  {
-    SetCurrentStatementStartTimestamp();
-    StartTransactionCommand();
-    Enter([run] { CallProcedure(run); });
-    CommitTransactionCommand();
-  }
-  PG_CATCH();
-  {
-    HOLD_INTERRUPTS();
-    MemoryContextSwitchTo(run->memory);
-    error = CopyErrorData();
-    AbortCurrentTransaction();
-    PortalErrorCleanup();
-    FlushErrorState();
-    RESUME_INTERRUPTS();
-  }
-  PG_END_TRY();
+const ErrorData *TryProcedure(Run *run) {
   MemoryContextSwitchTo(run->memory);
+  const ErrorData *error = TryUtility(CallProcedure, run);
   debug_query_string = nullptr;
   pgstat_report_activity(STATE_IDLE, nullptr);
-  pgstat_report_stat(true);
   return error;
 }
 
