@@ -317,11 +317,7 @@ TSEXT_FUNCTION(tsext_add_downsampling_policy) {
   Relation relation = OpenOwnedTable(PG_GETARG_OID(0), AccessShareLock);
   LockPolicies(PG_GETARG_OID(0));
   RequireTsext(relation);
-  if (relation->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("temporary table \"%s\" cannot have a policy",
-                           RelationGetRelationName(relation)),
-                    errdetail("Jobs run in sessions of their own.")));
+  RequireNotTemporary(relation);
   const Downsampling *what = PrepareDownsampling(relation, *spec);
   // What could not be done later is refused now.
   (void)CutoffOfPolicy(*what, after);
@@ -342,22 +338,12 @@ TSEXT_FUNCTION(tsext_add_downsampling_policy) {
 }
 
 TSEXT_FUNCTION(tsext_remove_downsampling_policy) {
-  PreventCommandIfReadOnly("remove_downsampling_policy()");
-  RequireArgument(fcinfo, 0, "relation");
-  Relation relation = OpenOwnedTable(PG_GETARG_OID(0), AccessShareLock);
-  LockPolicies(PG_GETARG_OID(0));
-  const int id = FindPolicy(kProcedure, RelationGetRelid(relation));
-  if (id == 0) {
-    const bool may_be_missing = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
-    ereport(may_be_missing ? NOTICE : ERROR,
-            (errcode(ERRCODE_UNDEFINED_OBJECT),
-             errmsg("\"%s\" has no downsampling policy%s", RelationGetRelationName(relation),
-                    may_be_missing ? ", skipping" : "")));
-  } else {
-    DeleteJob(id);
+  const bool if_exists = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+  if (RemovePolicy(fcinfo, "relation", kProcedure, "downsampling", if_exists)) {
+    Relation relation = table_open(PG_GETARG_OID(0), NoLock);
     ForgetDoneRanges(relation->rd_rel->reltoastrelid);
+    table_close(relation, NoLock);
   }
-  table_close(relation, NoLock);
   PG_RETURN_VOID();
 }
 

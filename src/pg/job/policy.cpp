@@ -24,6 +24,14 @@ extern "C" {
 
 namespace tsext::pg {
 
+void RequireNotTemporary(Relation relation) {
+  if (relation->rd_rel->relpersistence != RELPERSISTENCE_TEMP) return;
+  ereport(ERROR,
+          (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+           errmsg("temporary table \"%s\" cannot have a policy", RelationGetRelationName(relation)),
+           errdetail("Jobs run in sessions of their own.")));
+}
+
 PolicyRelation OpenPolicyRelation(Oid relation_id, LOCKMODE lock) {
   PolicyRelation opened{};
   opened.relation_id = relation_id;
@@ -54,12 +62,7 @@ PolicyRelation OpenPolicyRelation(Oid relation_id, LOCKMODE lock) {
                     errmsg("table \"%s\" has no time column", RelationGetRelationName(opened.base)),
                     errhint("Name one with tsext.set_options(relation, time_column => …).")));
   }
-  if (opened.base->rd_rel->relpersistence == RELPERSISTENCE_TEMP) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("temporary table \"%s\" cannot have a policy",
-                           RelationGetRelationName(opened.base)),
-                    errdetail("Jobs run in sessions of their own.")));
-  }
+  RequireNotTemporary(opened.base);
   return opened;
 }
 
@@ -174,24 +177,6 @@ void CheckColumnstore(const PolicyRelation &relation) {
                     errdetail("The table stays hot: %s.", reason)));
 }
 
-void RemovePolicy(FunctionCallInfo fcinfo, const char *relation_name, const char *procedure,
-                  const char *kind, bool if_exists) {
-  PreventCommandIfReadOnly("removing a policy");
-  const Oid relation_id = RelationArgument(fcinfo, relation_name);
-  Relation relation = OpenOwnedTable(relation_id, AccessShareLock);
-  LockPolicies(relation_id);
-  const int id = FindPolicy(procedure, relation_id);
-  if (id != 0) {
-    DeleteJob(id);
-  } else {
-    ereport(if_exists ? NOTICE : ERROR,
-            (errcode(ERRCODE_UNDEFINED_OBJECT),
-             errmsg("\"%s\" has no %s policy%s", RelationGetRelationName(relation), kind,
-                    if_exists ? ", skipping" : "")));
-  }
-  table_close(relation, NoLock);
-}
-
 /// Errors when fewer than two buckets lie between the offsets, or between start_offset and now:
 /// with one, a window that starts inside a bucket would hold no whole one.
 void CheckWindow(const ContinuousAggregate &aggregate, const PolicyOffset &start,
@@ -255,6 +240,25 @@ int AddRefreshPolicy(FunctionCallInfo fcinfo) {
 }
 
 }  // namespace
+
+bool RemovePolicy(FunctionCallInfo fcinfo, const char *relation_name, const char *procedure,
+                  const char *kind, bool if_exists) {
+  PreventCommandIfReadOnly("removing a policy");
+  const Oid relation_id = RelationArgument(fcinfo, relation_name);
+  Relation relation = OpenOwnedTable(relation_id, AccessShareLock);
+  LockPolicies(relation_id);
+  const int id = FindPolicy(procedure, relation_id);
+  if (id != 0) {
+    DeleteJob(id);
+  } else {
+    ereport(if_exists ? NOTICE : ERROR,
+            (errcode(ERRCODE_UNDEFINED_OBJECT),
+             errmsg("\"%s\" has no %s policy%s", RelationGetRelationName(relation), kind,
+                    if_exists ? ", skipping" : "")));
+  }
+  table_close(relation, NoLock);
+  return id != 0;
+}
 
 }  // namespace tsext::pg
 

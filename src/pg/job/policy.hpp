@@ -35,4 +35,12 @@ void LockPolicies(Oid relation_id);
 /// The function (config jsonb) that checks the configs of jobs of a policy's procedure.
 Oid PolicyCheckFunction(const char *procedure);
 
+/// Errors for a temporary table: no other session sees it.
+void RequireNotTemporary(Relation relation);
+
+/// The functions remove_…_policy(): argument 0 is the relation, called `relation_name`. `kind` is
+/// for messages. Returns whether there was a policy.
+bool RemovePolicy(FunctionCallInfo fcinfo, const char *relation_name, const char *procedure,
+                  const char *kind, bool if_exists);
+
 }  // namespace tsext::pg
