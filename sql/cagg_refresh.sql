@@ -111,6 +111,18 @@ CALL refresh_continuous_aggregate('age', NULL, NULL, force => true);
 SELECT * FROM age;
 DROP MATERIALIZED VIEW age;
 DROP TABLE ages;
+-- the greatest bigint of all is in the last bucket, which is never stored
+CREATE TABLE ends (time int8 NOT NULL) USING tsext;
+SELECT tsext.set_options('ends', time_column => 'time');
+CREATE MATERIALIZED VIEW last WITH (tsext.continuous) AS SELECT time_bucket(1000, time) AS bucket, count(*) FROM ends GROUP BY 1 WITH NO DATA;
+INSERT INTO ends VALUES (-9223372036854775808 + 1000), (0), (9223372036854775807);
+CALL refresh_continuous_aggregate('last', NULL, NULL);
+CALL refresh_continuous_aggregate('last', NULL, 9223372036854775807);
+INSERT INTO ends VALUES (-9223372036854775808 + 1000), (9223372036854775807), (9223372036854775806);
+SELECT * FROM last ORDER BY 1;
+SELECT tsext.watermark('last_materialized', NULL::int8);
+DROP MATERIALIZED VIEW last;
+DROP TABLE ends;
 CALL exercise('timestamptz', $$'2024-01-01 00:00+00'::timestamptz + %s * interval '7 min'$$, $$time_bucket('1 day', time, "offset" => interval '6 hours')$$);
 
 -- windows: whole buckets inside, what is outside stays logged; an entry over the border is split

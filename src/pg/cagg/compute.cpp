@@ -291,7 +291,8 @@ bool NewestTime(const ContinuousAggregate &aggregate, int64_t from, int64_t unti
   int64_t greatest;
   TimeTypeRange(aggregate.time_type, &least, &greatest);
   least = std::max(least, from);
-  if (until != kTimeMaximum) greatest = std::min(greatest, until - 1);
+  // The greatest bigint stands for infinity.
+  greatest = std::min(greatest, until - 1);
   if (least > greatest) return false;
   // As the base's owner: whoever owns an aggregate over an aggregate need not see the table below.
   Relation base = table_open(aggregate.base, AccessShareLock);
