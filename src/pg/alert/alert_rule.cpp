@@ -7,6 +7,7 @@
 #include "pg/alert/alert_query.hpp"
 #include "pg/alert/alert_state.hpp"
 #include "pg/base/boundary.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/catalog/segment.hpp"
 
 extern "C" {
@@ -293,7 +294,7 @@ TSEXT_FUNCTION(tsext_create_alert) {
                       errmsg("the arguments of tsext.create_alert() must not be NULL")));
     }
   }
-  PreventCommandIfReadOnly("tsext.create_alert()");
+  RefuseReadOnly("tsext.create_alert()");
   SPI_connect();
   const int job = CreateAlert(fcinfo);
   SPI_finish();
@@ -306,7 +307,7 @@ TSEXT_FUNCTION(tsext_alter_alert) {
     ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
                     errmsg("the name of an alert must not be NULL")));
   }
-  PreventCommandIfReadOnly("tsext.alter_alert()");
+  RefuseReadOnly("tsext.alter_alert()");
   SPI_connect();
   AlterAlert(fcinfo);
   SPI_finish();
@@ -315,7 +316,7 @@ TSEXT_FUNCTION(tsext_alter_alert) {
 
 TSEXT_FUNCTION(tsext_drop_alert) {
   using namespace tsext::pg;  // NOLINT(google-build-using-namespace)
-  PreventCommandIfReadOnly("tsext.drop_alert()");
+  RefuseReadOnly("tsext.drop_alert()");
   const char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
   SPI_connect();
   if (PG_GETARG_BOOL(1) && LoadAlert(name, RowLock::kNone) == nullptr) {

@@ -6,6 +6,7 @@
 #include "pg/alert/alert_query.hpp"
 #include "pg/alert/alert_state.hpp"
 #include "pg/base/boundary.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/base/transaction.hpp"
 #include "pg/catalog/segment.hpp"
@@ -82,7 +83,7 @@ ErrorData *Evaluate(const char *name) {
 /// error is only raised.
 TSEXT_FUNCTION(tsext_evaluate_alert) {
   using namespace tsext::pg;  // NOLINT(google-build-using-namespace)
-  PreventCommandIfReadOnly("tsext.evaluate_alert()");
+  RefuseReadOnly("tsext.evaluate_alert()");
   const bool is_atomic = IsAtomicCall(fcinfo);
   SPI_connect_ext(is_atomic ? 0 : SPI_OPT_NONATOMIC);
   ErrorData *error = Evaluate(NameInConfig(fcinfo));

@@ -4,6 +4,7 @@
 #include "pg/cagg/alter.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/cagg/define.hpp"
 #include "pg/cagg/row_security.hpp"
 #include "pg/catalog/segment.hpp"
@@ -86,7 +87,7 @@ bool HasAggregateAbove(const ContinuousAggregate &aggregate) {
 
 void SetMaterializedOnly(const ContinuousAggregate &aggregate, bool materialized_only) {
   const char *name = get_rel_name(aggregate.view);
-  PreventCommandIfReadOnly("ALTER MATERIALIZED VIEW");
+  RefuseReadOnly("ALTER MATERIALIZED VIEW");
   if (!TsextOwnsRelation(aggregate.view, GetUserId()))
     aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, name);
   LockRelationOid(aggregate.view, AccessExclusiveLock);

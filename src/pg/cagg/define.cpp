@@ -4,6 +4,7 @@
 #include "pg/cagg/define.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/cagg/refresh.hpp"
 #include "pg/catalog/segment.hpp"
 #include "pg/catalog/set_options.hpp"
@@ -187,9 +188,8 @@ void RefuseUnsuitable(const CreateRequest &request) {
 }  // namespace
 
 Oid CreateAggregate(const CreateRequest &request) {
-  PreventCommandIfReadOnly(kCommand);
+  RefuseReadOnly(kCommand);
   PreventCommandIfParallelMode(kCommand);
-  PreventCommandDuringRecovery(kCommand);
   RefuseUnsuitable(request);
   CreateTableAsStmt *statement = request.statement;
   const Oid namespace_id = CreationNamespace(statement);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/base/transaction.hpp"
 #include "pg/cagg/bucket.hpp"
@@ -181,8 +182,7 @@ int64_t FillAggregate(Oid view) {
 TSEXT_FUNCTION(tsext_refresh_continuous_aggregate) {
   using namespace tsext::pg;  // NOLINT(google-build-using-namespace)
   const char *command = "refresh_continuous_aggregate()";
-  PreventCommandDuringRecovery(command);
-  PreventCommandIfReadOnly(command);
+  RefuseReadOnly(command);
   if (IsAtomicCall(fcinfo))
     ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
                     errmsg("%s cannot run inside a transaction block", command),

@@ -2,6 +2,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/base/owner_rights.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/catalog/cagg.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
@@ -170,7 +171,7 @@ TSEXT_FUNCTION(tsext_set_integer_now_func) {
   if (PG_ARGISNULL(1) || !OidIsValid(PG_GETARG_OID(1)))
     ereport(ERROR,
             (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("integer_now_func must not be NULL")));
-  PreventCommandIfReadOnly("set_integer_now_func()");
+  RefuseReadOnly("set_integer_now_func()");
   Relation relation = OpenOwnedTable(PG_GETARG_OID(0), AccessShareLock);
   if (const ContinuousAggregate *aggregate = AggregateOfView(RelationGetRelid(relation));
       aggregate != nullptr) {

@@ -1,6 +1,7 @@
 #include "pg/catalog/set_options.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/catalog/cagg.hpp"
 #include "pg/catalog/segment.hpp"
 
@@ -193,7 +194,7 @@ void CheckOptions(Relation relation, const Label *label) {
 }
 
 void ChangeOptions(Relation relation, const OptionChanges *changes) {
-  PreventCommandIfReadOnly("a change of table options");
+  RefuseReadOnly("a change of table options");
   const Oid relation_id = RelationGetRelid(relation);
   LockLabel(relation_id, LabelLock::kWait);
   Label *label = ReadLabel(relation_id);
@@ -225,6 +226,7 @@ Relation OpenOwnedTable(Oid relation_id, LOCKMODE lock) {
                     errmsg("relation with OID %u does not exist", relation_id)));
   if (!TsextOwnsRelation(relation_id, GetUserId()))
     aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relation_id)), name);
+  if (lock > RowExclusiveLock) RefuseReadOnly("a change of table options");
   return table_open(relation_id, lock);
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/ingest/router_state.hpp"
 
 extern "C" {
@@ -266,7 +267,7 @@ void RouterDestroy(Router *router) {
 
 void RouterWrite(Router *router, LineRequest *requests, int count, const RejectSink &sink) {
   if (!IsTransactionState()) elog(ERROR, "lines are written outside a transaction");
-  PreventCommandIfReadOnly("write_lines()");
+  RefuseReadOnly("write_lines()");
   PreventCommandIfParallelMode("write_lines()");
   // The last write ended in an error: what was made in its transaction is gone.
   if (router->is_writing) router->must_forget = true;

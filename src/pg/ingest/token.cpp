@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/catalog/segment.hpp"
 #include "pg/ingest/listener_settings.hpp"
 
@@ -183,7 +184,7 @@ TSEXT_FUNCTION(tsext_create_token) {
                       errmsg("name, role, schema and rights of a token must not be NULL")));
     }
   }
-  PreventCommandIfReadOnly("tsext.create_token()");
+  RefuseReadOnly("tsext.create_token()");
   const char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
   CheckName(name);
   const Oid role = get_role_oid(NameStr(*PG_GETARG_NAME(1)), false);
@@ -218,7 +219,7 @@ TSEXT_FUNCTION(tsext_create_token) {
 
 TSEXT_FUNCTION(tsext_revoke_token) {
   using namespace tsext::pg;  // NOLINT(google-build-using-namespace)
-  PreventCommandIfReadOnly("tsext.revoke_token()");
+  RefuseReadOnly("tsext.revoke_token()");
   Relation tokens = table_open(CatalogRelation("token"), RowExclusiveLock);
   HeapTuple tuple = FindRow(tokens, kName, PointerGetDatum(PG_GETARG_TEXT_PP(0)));
   if (!HeapTupleIsValid(tuple)) {

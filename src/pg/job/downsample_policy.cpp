@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/base/transaction.hpp"
 #include "pg/catalog/segment.hpp"
 #include "pg/catalog/set_options.hpp"
@@ -308,7 +309,7 @@ TSEXT_FUNCTION(tsext_downsample) {
 }
 
 TSEXT_FUNCTION(tsext_add_downsampling_policy) {
-  PreventCommandIfReadOnly("add_downsampling_policy()");
+  RefuseReadOnly("add_downsampling_policy()");
   RequireArgument(fcinfo, 0, "relation");
   RequireArgument(fcinfo, 1, "after");
   const Interval after = *PG_GETARG_INTERVAL_P(1);

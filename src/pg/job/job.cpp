@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/base/utility.hpp"
 #include "pg/catalog/cagg.hpp"
 #include "pg/catalog/segment.hpp"
@@ -430,7 +431,7 @@ bool AlterSchedule(FunctionCallInfo fcinfo, Job *job, TimestampTz now) {
 TSEXT_FUNCTION(tsext_add_job) {
   if (PG_ARGISNULL(0)) ReportNull("proc");
   if (PG_ARGISNULL(1)) ReportNull("schedule_interval");
-  PreventCommandIfReadOnly("add_job()");
+  RefuseReadOnly("add_job()");
   NewJob job;
   char *schema;
   char *name;
@@ -451,7 +452,7 @@ TSEXT_FUNCTION(tsext_add_job) {
 
 TSEXT_FUNCTION(tsext_alter_job) {
   if (PG_ARGISNULL(0)) ReportNull("job_id");
-  PreventCommandIfReadOnly("alter_job()");
+  RefuseReadOnly("alter_job()");
   InitMaterializedSRF(fcinfo, 0);
   Job *job = JobToChange(PG_GETARG_INT32(0), !PG_ARGISNULL(8) && PG_GETARG_BOOL(8));
   if (job == nullptr) return Datum(0);
@@ -502,7 +503,7 @@ TSEXT_FUNCTION(tsext_alter_job) {
 }
 
 TSEXT_FUNCTION(tsext_delete_job) {
-  PreventCommandIfReadOnly("delete_job()");
+  RefuseReadOnly("delete_job()");
   Job *job = JobToChange(PG_GETARG_INT32(0), false);
   if (job->id < kFirstUserJob) {
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -1,6 +1,7 @@
 #include "pg/job/job_run.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/base/transaction.hpp"
 #include "pg/job/job.hpp"
@@ -307,7 +308,7 @@ TSEXT_FUNCTION(tsext_run_job) {
   if (PG_ARGISNULL(0)) {
     ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("job_id must not be NULL")));
   }
-  PreventCommandIfReadOnly("run_job()");
+  RefuseReadOnly("run_job()");
   const bool atomic = IsAtomicCall(fcinfo);
   const int job_id = PG_GETARG_INT32(0);
   (void)JobToRun(job_id);

@@ -3,6 +3,7 @@
 #include "pg/job/policy.hpp"
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/catalog/options.hpp"
 #include "pg/catalog/segment.hpp"
 #include "pg/catalog/set_options.hpp"
@@ -141,7 +142,7 @@ int AddPolicy(const NewJob &job, bool if_not_exists) {
 int AddAgePolicy(FunctionCallInfo fcinfo, const char *procedure, const char *relation_name,
                  const char *offset_name, const char *key, const Interval &schedule_interval,
                  void (*check)(const PolicyRelation &)) {
-  PreventCommandIfReadOnly("adding a policy");
+  RefuseReadOnly("adding a policy");
   const Oid relation_id = RelationArgument(fcinfo, relation_name);
   const PolicyRelation relation = OpenPolicyRelation(relation_id, AccessShareLock);
   LockPolicies(relation_id);
@@ -205,7 +206,7 @@ void CheckWindow(const ContinuousAggregate &aggregate, const PolicyOffset &start
 }
 
 int AddRefreshPolicy(FunctionCallInfo fcinfo) {
-  PreventCommandIfReadOnly("adding a policy");
+  RefuseReadOnly("adding a policy");
   const Oid view_id = RelationArgument(fcinfo, "continuous_aggregate");
   const PolicyRelation relation = OpenPolicyRelation(view_id, AccessShareLock);
   LockPolicies(view_id);
@@ -243,7 +244,7 @@ int AddRefreshPolicy(FunctionCallInfo fcinfo) {
 
 bool RemovePolicy(FunctionCallInfo fcinfo, const char *relation_name, const char *procedure,
                   const char *kind, bool if_exists) {
-  PreventCommandIfReadOnly("removing a policy");
+  RefuseReadOnly("removing a policy");
   const Oid relation_id = RelationArgument(fcinfo, relation_name);
   Relation relation = OpenOwnedTable(relation_id, AccessShareLock);
   LockPolicies(relation_id);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "pg/base/boundary.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/base/transaction.hpp"
 #include "pg/catalog/options.hpp"
@@ -44,7 +45,7 @@ Run BeginRun(FunctionCallInfo fcinfo, const char *procedure) {
                     errdetail("It commits between its steps."),
                     errhint("Use CALL run_job(…) on its own.")));
   }
-  PreventCommandDuringRecovery("running a policy");
+  RefuseReadOnly("running a policy");
   if (PG_ARGISNULL(0) || PG_ARGISNULL(1)) {
     ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
                     errmsg("job_id and config must not be NULL")));

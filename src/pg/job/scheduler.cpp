@@ -18,6 +18,7 @@
 
 extern "C" {
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "commands/extension.h"
 #include "postmaster/bgworker.h"
@@ -629,7 +630,8 @@ TSEXT_FUNCTION(tsext_job_activity) {
     const DatabaseSlot *database = FindDatabaseSlot(MyDatabaseId, false);
     if (activity == nullptr && is_due) {
       if (database == nullptr || database->pid == 0) {
-        activity = "waits: no scheduler is running";
+        activity = RecoveryInProgress() ? "waits: this server is a standby"
+                                        : "waits: no scheduler is running";
       } else if (database->is_starved) {
         activity = "waits: no background worker is free, raise max_worker_processes";
       } else {

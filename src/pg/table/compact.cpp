@@ -4,6 +4,7 @@
 
 #include "pg/base/boundary.hpp"
 #include "pg/base/clock.hpp"
+#include "pg/base/read_only.hpp"
 #include "pg/base/settings.hpp"
 #include "pg/base/stop_point.hpp"
 #include "pg/base/transaction.hpp"
@@ -319,8 +320,7 @@ CompactResult CompactRelation(Relation relation, const CompactRequest &request) 
 }
 
 Relation OpenForCompaction(Oid relation_id, const char *operation) {
-  PreventCommandDuringRecovery(operation);
-  PreventCommandIfReadOnly(operation);
+  RefuseReadOnly(operation);
   if (IsolationUsesXactSnapshot()) {
     ereport(ERROR,
             (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
