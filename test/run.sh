@@ -13,7 +13,7 @@
 #     clients       collectd and InfluxDB's clients write to the listeners, drivers read it back
 #     doc           the SQL of README.md and doc/*.md runs
 #
-# By hand: test/by_hand/disk_full.sh (a full disk), hostile_clients.py (the listeners), kill_jobs.py (SIGKILL at every stop point of jobs),
+# By hand: test/by_hand/disk_full.sh and disk_full_jobs.sh (a full disk), hostile_clients.py (the listeners), kill_jobs.py (SIGKILL at every stop point of jobs),
 # stall.py (any of this on a machine that stalls);
 # test/suites (PostgreSQL's own tests).
 #
