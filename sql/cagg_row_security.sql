@@ -343,6 +343,7 @@ SELECT * FROM seen('hourly', :'by_hour', 'rls_ann', 'rls_stranger');
 SELECT failure(c) FROM (VALUES
   ('ALTER VIEW hourly SET (security_barrier = false)'), ('ALTER MATERIALIZED VIEW hourly RESET (security_barrier)'),
   ('ALTER VIEW hourly_direct SET (security_invoker = false)'), ('ALTER TABLE hourly_materialized DISABLE ROW LEVEL SECURITY'),
+  ('CREATE OR REPLACE VIEW hourly_direct AS TABLE hourly_materialized'), ('ALTER TABLE hourly_materialized OWNER TO rls_all'),
   ('ALTER TABLE hourly_materialized FORCE ROW LEVEL SECURITY'), ('ALTER TABLE hourly_materialized ENABLE ROW LEVEL SECURITY')) c(c);
 -- Policies that were changed behind our back.
 SET allow_system_table_mods = on;

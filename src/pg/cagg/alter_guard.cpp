@@ -16,11 +16,11 @@ namespace tsext::pg {
 namespace {
 
 /// action: a phrase with a place for the table's name.
-[[noreturn]] void Refuse(const char *action, Oid table, const char *view, const char *why) {
+[[noreturn]] void Refuse(const char *action, Oid table, const char *view, const char *why,
+                         const char *hint = "Drop the continuous aggregate first.") {
   ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                   errmsg_internal("cannot %s", psprintf(action, get_rel_name(table))),
-                  errdetail("Continuous aggregate \"%s\" %s", view, why),
-                  errhint("Drop the continuous aggregate first.")));
+                  errdetail("Continuous aggregate \"%s\" %s", view, why), errhint("%s", hint)));
 }
 
 void GuardBase(const AlterTableCmd *command, Oid table, const char *view) {
@@ -47,6 +47,12 @@ void GuardMaterialization(const AlterTableCmd *command, Oid table, const char *v
     case AT_SetUnLogged:
     case AT_ForceRowSecurity:
       Refuse("make this change to table \"%s\"", table, view, "stores its finished buckets in it.");
+    case AT_ChangeOwner:
+      if (HasRowSecurityBelow(*AggregateOfMaterialization(table)))
+        Refuse("give table \"%s\" another owner", table, view,
+               "reads it with the rights of its own owner, who alone passes its row security.",
+               "Give the continuous aggregate another owner.");
+      break;
     case AT_DisableRowSecurity:
       if (HasRowSecurityBelow(*AggregateOfMaterialization(table)))
         Refuse("disable row security on table \"%s\"", table, view,
@@ -63,6 +69,7 @@ bool HasGuarded(const AlterTableStmt *statement) {
   foreach (cell, statement->cmds) {
     switch (lfirst_node(AlterTableCmd, cell)->subtype) {
       case AT_AddColumn:
+      case AT_ChangeOwner:
       case AT_SetAccessMethod:
       case AT_SetUnLogged:
       case AT_DisableRowSecurity:

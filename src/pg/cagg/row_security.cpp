@@ -26,7 +26,7 @@ extern "C" {
 namespace tsext::pg {
 namespace {
 
-Oid OwnerOf(Oid relation) {
+Oid OwnerOfRelation(Oid relation) {
   HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
   if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for relation %u", relation);
   const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
@@ -150,7 +150,7 @@ void SetOption(Oid view, const char *option, bool is_set, bool wanted) {
 }  // namespace
 
 void RequireRowsOfOwner(Oid table, Oid materialization, const char *name) {
-  const Oid owner = OwnerOf(materialization);
+  const Oid owner = OwnerOfRelation(materialization);
   if (check_enable_rls(table, owner, true) != RLS_ENABLED) return;
   if (name == nullptr) name = NameOfAggregate(materialization);
   ereport(ERROR,
@@ -161,6 +161,10 @@ void RequireRowsOfOwner(Oid table, Oid materialization, const char *name) {
            errdetail("Buckets are computed from all rows, with the rights of that role."),
            errhint("Let a role own it that the row security does not apply to: the owner of the "
                    "table, unless it is forced, or one with BYPASSRLS.")));
+}
+
+Oid OwnerOf(const ContinuousAggregate &aggregate) {
+  return OwnerOfRelation(aggregate.materialization);
 }
 
 void ProtectParts(const ContinuousAggregate &aggregate, bool is_secured) {

@@ -45,8 +45,9 @@ void RequireRowsOfOwner(Oid table, Oid materialization, const char *name);
 /// from the owner of an aggregate in between.
 void RequireAllRows(const ContinuousAggregate &aggregate, const char *name);
 
-/// Whether row security below hides no row from the current user.
-bool SeesAllRows(const ContinuousAggregate &aggregate);
+/// Whether row security below hides no row from a role.
+bool SeesAllRows(const ContinuousAggregate &aggregate, Oid role);
+Oid OwnerOf(const ContinuousAggregate &aggregate);
 
 /// Takes the ways around the view from those who are not its owner, or gives them back: whoever
 /// reads the direct view does so with his own rights, the table of buckets has row security that

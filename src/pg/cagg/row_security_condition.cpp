@@ -342,11 +342,11 @@ void SetPolicies(Query *query, const RowCondition &condition) {
   query->jointree->quals = SetPolicy(query->jointree->quals, condition.quals);
 }
 
-bool SeesAllRows(const ContinuousAggregate &aggregate) {
+bool SeesAllRows(const ContinuousAggregate &aggregate, Oid role) {
   ListCell *cell;
   foreach (cell, SecuredTables(aggregate))
-    if (check_enable_rls(static_cast<const SecuredTable *>(lfirst(cell))->table, InvalidOid,
-                         true) == RLS_ENABLED)
+    if (check_enable_rls(static_cast<const SecuredTable *>(lfirst(cell))->table, role, true) ==
+        RLS_ENABLED)
       return false;
   return true;
 }

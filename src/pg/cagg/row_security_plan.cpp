@@ -30,10 +30,11 @@ Oid ViewOf(const RangeTblEntry *entry) {
 /// Whether the barrier keeps nothing from anybody. The planner asks anew for each role: the tables
 /// below make the plan depend on it.
 bool IsNeedless(const ContinuousAggregate &aggregate, const ContinuousAggregate *around) {
-  // What is around is a barrier, has a condition on the same columns, and was written by somebody
-  // who sees all rows.
-  if (around != nullptr && around->source == aggregate.view) return true;
-  return SeesAllRows(aggregate);
+  if (SeesAllRows(aggregate, GetUserId())) return true;
+  // What is around is a barrier with a condition on the same columns; its own functions are those
+  // of somebody who sees all rows.
+  return around != nullptr && around->source == aggregate.view &&
+         SeesAllRows(aggregate, OwnerOf(*around));
 }
 
 /// around: the aggregate with row security below in whose view the query stands; nullptr: none.
