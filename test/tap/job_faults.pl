@@ -4,6 +4,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Waiting;
 
 my $node = PostgreSQL::Test::Cluster->new('job_faults');
 $node->init;
@@ -11,7 +12,7 @@ $node->append_conf('postgresql.conf', "max_worker_processes = 16\ntsext.compact_
 $node->start;
 sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql); }
 sub wait_for { my ($sql, $what) = @_; ok($node->poll_query_until('postgres', $sql), $what); }
-sub set_conf { my ($setting) = @_; sql("ALTER SYSTEM $setting"); sql('SELECT pg_reload_conf()'); }
+sub set_conf { my ($setting) = @_; sql("ALTER SYSTEM $setting"); reload_settings($node); }
 sub ended { my ($job, $times) = @_; return "SELECT count(*) = $times FROM tsext.job_runs WHERE job_id = $job AND outcome <> 'running'"; }
 sub runs { my ($job) = @_; return sql("SELECT string_agg(concat_ws('|', outcome, sqlstate), ',' ORDER BY run_id) FROM tsext.job_runs WHERE job_id = $job"); }
 
@@ -60,9 +61,7 @@ sql("SELECT alter_job($unrecorded, max_runtime => '1 s', scheduled => true)");
 my $log = -s $node->logfile;
 ok($node->wait_for_log(qr/could not record the outcome of job $unrecorded .*no space left on device/, $log), 'an outcome cannot be recorded');
 # The third pause is over a second after the first; the fifth after three.
-my $tries = 0;
-for (1 .. 600) { $tries = () = slurp_file($node->logfile, $log) =~ /could not record the outcome of job $unrecorded /g; last if $tries >= 5; select(undef, undef, undef, 0.1); }
-cmp_ok($tries, '>=', 5, 'it is tried again and again');
+ok(wait_until(sub { 5 <= (() = slurp_file($node->logfile, $log) =~ /could not record the outcome of job $unrecorded /g) }), 'it is tried again and again');
 is(sql("SELECT count(*) FROM note WHERE job = $unrecorded"), 1, 'meanwhile the job does not run again');
 is(runs($unrecorded), 'running', 'nor is its run taken for something else');
 set_conf('RESET tsext.stop_point');
@@ -121,6 +120,8 @@ for my $victim ([ SEGV => 'tsext job worker' ], [ KILL => 'tsext scheduler' ], [
 	wait_for("SELECT count(*) = $crashes + 1 FROM note WHERE job = $waits", "a run is under way");
 	my $process = sql($type eq 'tsext job worker' ? "SELECT max(pid) FROM tsext.job_runs WHERE job_id = $waits AND outcome = 'running'" : "SELECT pid FROM pg_stat_activity WHERE backend_type = '$type'");
 	my $end = -s $node->logfile;
+	# Never an empty string: that is the group of the test's own processes.
+	die "there is no $type" unless $process =~ /^\d+$/;
 	kill $signal, $process or die "could not kill $process: $!";
 	$node->wait_for_log(qr/database system is ready to accept connections/, $end);
 	$crashes++;
