@@ -23,6 +23,8 @@ set -uo pipefail
 umask 022
 cd "$(dirname "$0")/.."
 unset MAKEFLAGS MAKELEVEL MFLAGS PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGSERVICE
+unset LANGUAGE LC_ALL LC_COLLATE LC_CTYPE LC_MESSAGES LC_MONETARY LC_NUMERIC LC_TIME
+export LANG=C.UTF-8
 # Limits of waiting: nothing takes so long but what never comes, and a busy machine shall not look like that.
 export PGCTLTIMEOUT=300 PG_TEST_TIMEOUT_DEFAULT=300
 all_layers=(style core fuzz build regress isolation tap differential clients doc)
