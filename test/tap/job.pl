@@ -331,7 +331,7 @@ $again = $node->safe_psql('postgres', q{BEGIN; DROP EXTENSION tsext CASCADE; CRE
 $again =~ s/.*\n//s;
 is($again, $former, 'another job has its id');
 wait_for("SELECT count(*) > 1 FROM note WHERE job = $again", 'and runs');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%"s": 1000%' AND backend_type LIKE 'tsext%'}), 0, 'the former one has ended');
+wait_for(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE '%"s": 1000%' AND backend_type LIKE 'tsext%'}, 'the former one has ended');
 is($node->safe_psql('postgres', "SELECT count(*) FROM tsext.job_runs WHERE job_id = $again AND outcome NOT IN ('succeeded', 'running')"), 0, 'and is no run of this one');
 
 # A standby runs nothing, and everything when it is promoted.
