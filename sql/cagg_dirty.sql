@@ -118,6 +118,7 @@ SELECT tsext.watermark('buckets', NULL::int4), tsext.dirty('buckets', NULL::int4
 -- wrong use
 SELECT tsext.watermark('buckets', NULL::text);
 SELECT tsext.dirty('buckets', NULL::nummultirange);
+SELECT tsext.dirty('buckets', NULL::datemultirange);
 SELECT tsext.watermark(NULL, NULL::int4), tsext.dirty(NULL, NULL::int4multirange), tsext.dirty('base', NULL::int4multirange);
 
 CALL define('int2', 'x', true, 10, 10, 0, 0);

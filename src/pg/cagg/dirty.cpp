@@ -11,6 +11,7 @@
 
 extern "C" {
 #include "catalog/pg_type_d.h"
+#include "utils/lsyscache.h"
 #include "utils/multirangetypes.h"
 #include "utils/rangetypes.h"
 #include "utils/snapmgr.h"
@@ -162,11 +163,18 @@ TSEXT_FUNCTION(tsext_dirty) {
   if (state.log_count == 0) PG_RETURN_NULL();
   const ContinuousAggregate *aggregate = AggregateOfMaterialization(PG_GETARG_OID(0));
   if (aggregate == nullptr) PG_RETURN_NULL();
+  const Oid type = get_fn_expr_argtype(fcinfo->flinfo, 1);
+  const Oid wanted = tsext::pg::MultirangeType(aggregate->time_type);
+  if (type != wanted)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("the dirty buckets of table \"%s\" are of type %s, not %s",
+                           get_rel_name(aggregate->materialization), format_type_be(wanted),
+                           format_type_be(type))));
   state.threshold = ReadThreshold(aggregate->materialization, snapshot);
   state.gone = ReadGone(aggregate->materialization, snapshot, &state.gone_count);
   int count;
   const TimeRange *ranges =
       DirtyRanges(*aggregate, state, TimeRange{kTimeMinimum, kTimeMaximum}, &count);
   if (count == 0) PG_RETURN_NULL();
-  PG_RETURN_DATUM(MakeMultirange(get_fn_expr_argtype(fcinfo->flinfo, 1), ranges, count));
+  PG_RETURN_DATUM(MakeMultirange(type, ranges, count));
 }
