@@ -111,6 +111,15 @@ is(runs($swells), 'failed|53200', 'and fails for that');
 is(sql("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid"), 1, 'its process lives');
 goes_on('memory');
 
+# A job that takes the server down as soon as it begins is known to have done so each time, and has to wait after the second.
+my $end = -s $node->logfile;
+my $fragile = sql(q{CREATE ROLE fragile LOGIN; GRANT ALL ON note TO fragile; ALTER ROLE fragile SET tsext.stop_point = 'job_before_run:crash'; SET ROLE fragile; SELECT add_job('take_note', '1 day')});
+$node->wait_for_log(qr/(?s:was terminated by signal 9.*){2}database system is ready to accept connections/, $end);
+wait_for("SELECT count(*) = 2 FROM tsext.job_runs WHERE job_id = $fragile AND outcome = 'crashed'", 'each crash of the server is recorded');
+is(sql("SELECT crashes, consecutive_failures, next_start > last_finish + interval '1 min' FROM tsext.jobs WHERE job_id = $fragile"), '2|2|t', 'and counts');
+goes_on('crashes');
+sql("SELECT delete_job($fragile)");
+
 # Processes die one by one. The server restarts; what ran is recorded as crashed, once.
 my $waits = sql(q{SELECT add_job('waits', '1 hour')});
 my $crashes = 0;

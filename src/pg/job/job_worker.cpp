@@ -72,9 +72,10 @@ void BeginRun(void *argument) {
   record->started = GetCurrentTimestamp();
   record->outcome = "running";
   record->rows = -1;
-  // No wait for the disk: whatever the job commits comes after this in the log.
-  (void)set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
-                          true, 0, false);
+  // Flushed, though not waited for on standbys: a job that takes the server down with it would not
+  // be known to have run, and be due again at once, for ever.
+  (void)set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
+                          GUC_ACTION_LOCAL, true, 0, false);
   InsertJobRun(record);
   JobState state = FindJobState(job_id);
   record->planned_next = state.next_start;
