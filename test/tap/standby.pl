@@ -5,6 +5,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Waiting;
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1, has_archiving => 1);
@@ -35,7 +36,8 @@ sql(q{SELECT tsext.create_alert('busy', 'SELECT host, usage AS value FROM load',
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
-$standby->append_conf('postgresql.conf', "max_standby_streaming_delay = '1s'");
+# Jobs of the primary prune pages every second: no reading is in the way, however long it takes.
+$standby->append_conf('postgresql.conf', "max_standby_streaming_delay = -1");
 $standby->start;
 $standby->backup('cascade');
 my $cascade = PostgreSQL::Test::Cluster->new('cascade');
@@ -101,6 +103,8 @@ my $reader = $standby->background_psql('postgres', on_error_stop => 0, timeout =
 $reader->query('BEGIN ISOLATION LEVEL REPEATABLE READ');
 my $seen = answers($primary, 'on');
 is($reader->query($readings[0]) . "\n" . $reader->query($readings[1]), join("\n", (split /\n/, $seen)[0, 1]), 'a transaction of the standby reads the views');
+$standby->adjust_conf('postgresql.conf', 'max_standby_streaming_delay', '1s');
+reload_settings($standby);
 sql("SELECT count(*) FROM drop_chunks('t', older_than => '2024-01-03'::timestamptz)");
 sql('SET tsext.enable_bulk = off; SELECT fill(5000, 5010)');
 sql("CALL refresh_continuous_aggregate('hourly', NULL, '2024-01-07')");
@@ -109,6 +113,8 @@ $primary->wait_for_catchup($standby);
 my $survived = eval { is($reader->query($readings[0]), (split /\n/, $seen)[0], 'a transaction that was not in the way sees what it saw') if $reader->{stderr} !~ /ERROR|FATAL/; 1 };
 ok($survived || slurp_file($standby->logfile) =~ /due to conflict with recovery/, 'a transaction in the way of the replay ends as PostgreSQL has it');
 eval { $reader->quit };
+$standby->adjust_conf('postgresql.conf', 'max_standby_streaming_delay', '-1');
+reload_settings($standby);
 {
 	my $mine = answers($primary, 'on');
 	$primary->wait_for_catchup($standby);
