@@ -54,8 +54,9 @@ Oid OwnerOf(const ContinuousAggregate &aggregate);
 /// only its owner passes, functions of a reader see no row before the condition.
 void ProtectParts(const ContinuousAggregate &aggregate, bool is_secured);
 
-/// Notes the table of ALTER TABLE … ROW LEVEL SECURITY.
-void NoteRowSecurity(const AlterTableStmt *statement);
+/// Locks what a statement that changes row security will change, and notes the table of ALTER TABLE
+/// … ROW LEVEL SECURITY. Called before statements.
+void PrepareRowSecurity(Node *statement);
 /// Makes the views over tables anew whose row security has changed. Called after statements.
 void FinishRowSecurity();
 /// Called by InitAggregateStatements: hooks that hear of policies.

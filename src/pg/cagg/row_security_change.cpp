@@ -119,30 +119,110 @@ void RemakeView(Oid view) {
   SetUserIdAndSecContext(user, security);
 }
 
-/// Those of a base that read one of the views, directly or through others.
-void RemakeViewsOfBase(Oid base, const List *readers) {
+/// Appends those of a base that read one of the views, directly or through others.
+List *AddAggregatesOfBase(Oid base, const List *readers, List *found) {
   int count;
-  const ContinuousAggregate *aggregates = AggregatesOfBase(base, nullptr, &count);
-  List *changed = nullptr;
+  ContinuousAggregate *aggregates = AggregatesOfBase(base, nullptr, &count);
+  List *views = nullptr;
   for (int i = 0; i < count; ++i) {
-    const ContinuousAggregate &aggregate = aggregates[i];
-    if (!list_member_oid(readers, aggregate.direct) && !list_member_oid(readers, aggregate.view) &&
-        !list_member_oid(changed, aggregate.source))
+    ContinuousAggregate *aggregate = &aggregates[i];
+    if (!list_member_oid(readers, aggregate->direct) &&
+        !list_member_oid(readers, aggregate->view) && !list_member_oid(views, aggregate->source))
       continue;
-    changed = lappend_oid(changed, aggregate.view);
-    RemakeView(aggregate.view);
+    views = lappend_oid(views, aggregate->view);
+    found = lappend(found, aggregate);
   }
+  return found;
 }
 
-void RemakeViewsOver(Oid table) {
+/// The aggregates that read the table, on any level, lower ones first.
+List *AggregatesOver(Oid table) {
   const List *readers = ViewsOf(table);
   List *bases = nullptr;
+  List *found = nullptr;
   ListCell *cell;
   foreach (cell, readers) {
     const ContinuousAggregate *aggregate = AggregateOfDirect(lfirst_oid(cell));
     if (aggregate != nullptr) bases = list_append_unique_oid(bases, aggregate->base);
   }
-  foreach (cell, bases) RemakeViewsOfBase(lfirst_oid(cell), readers);
+  foreach (cell, bases) found = AddAggregatesOfBase(lfirst_oid(cell), readers, found);
+  return found;
+}
+
+void RemakeViewsOver(Oid table) {
+  ListCell *cell;
+  foreach (cell, AggregatesOver(table))
+    RemakeView(static_cast<const ContinuousAggregate *>(lfirst(cell))->view);
+}
+
+// ------------------------------------------------------------------------------------ locks
+
+constexpr int kLockRounds = 100;
+
+/// Locks all of them, and waits for one at a time while it holds none. Readers lock the view before
+/// the table, writers and refreshes the other way round: waiting in any order would be a deadlock
+/// with some. When one is always in use the statement takes its locks as it comes.
+void LockTogether(const List *relations) {
+  const int count = list_length(relations);
+  int first = 0;
+  for (int round = 0; round < kLockRounds; ++round) {
+    LockRelationOid(list_nth_oid(relations, first), AccessExclusiveLock);
+    int held = 0;
+    while (held < count &&
+           (held == first ||
+            ConditionalLockRelationOid(list_nth_oid(relations, held), AccessExclusiveLock)))
+      ++held;
+    if (held == count) return;
+    for (int i = 0; i < held; ++i)
+      if (i != first) UnlockRelationOid(list_nth_oid(relations, i), AccessExclusiveLock);
+    UnlockRelationOid(list_nth_oid(relations, first), AccessExclusiveLock);
+    first = held;
+    CHECK_FOR_INTERRUPTS();
+  }
+}
+
+enum class Parts { kView, kAll };
+
+/// Locks the table and what is above, for somebody who may change its row security.
+void LockOver(const RangeVar *name, Parts parts) {
+  const Oid table = RangeVarGetRelid(name, NoLock, true);
+  if (!OidIsValid(table) || get_rel_relkind(table) != RELKIND_RELATION) return;
+  if (!TsextOwnsRelation(table, GetUserId())) return;
+  const List *aggregates = AggregatesOver(table);
+  if (aggregates == nullptr) return;
+  List *relations = list_make1_oid(table);
+  ListCell *cell;
+  foreach (cell, aggregates) {
+    const auto *aggregate = static_cast<const ContinuousAggregate *>(lfirst(cell));
+    relations = lappend_oid(relations, aggregate->view);
+    if (parts == Parts::kView) continue;
+    relations = lappend_oid(relations, aggregate->direct);
+    relations = lappend_oid(relations, aggregate->materialization);
+  }
+  LockTogether(relations);
+}
+
+/// The table of a statement about one policy; nullptr: it is about none.
+const RangeVar *TableOfPolicy(Node *statement) {
+  switch (nodeTag(statement)) {
+    case T_CreatePolicyStmt:
+      return reinterpret_cast<CreatePolicyStmt *>(statement)->table;
+    case T_AlterPolicyStmt:
+      return reinterpret_cast<AlterPolicyStmt *>(statement)->table;
+    case T_RenameStmt: {
+      const auto *rename = reinterpret_cast<RenameStmt *>(statement);
+      return rename->renameType == OBJECT_POLICY ? rename->relation : nullptr;
+    }
+    case T_DropStmt: {
+      const auto *drop = reinterpret_cast<DropStmt *>(statement);
+      if (drop->removeType != OBJECT_POLICY) return nullptr;
+      // Its name comes last.
+      const List *names = castNode(List, linitial(drop->objects));
+      return makeRangeVarFromNameList(list_truncate(list_copy(names), list_length(names) - 1));
+    }
+    default:
+      return nullptr;
+  }
 }
 
 bool IsRowSecurity(AlterTableType type) {
@@ -152,11 +232,16 @@ bool IsRowSecurity(AlterTableType type) {
 
 }  // namespace
 
-void NoteRowSecurity(const AlterTableStmt *statement) {
+void PrepareRowSecurity(Node *statement) {
+  if (const RangeVar *name = TableOfPolicy(statement); name != nullptr)
+    LockOver(name, Parts::kView);
+  if (!IsA(statement, AlterTableStmt)) return;
+  const auto *alter = reinterpret_cast<AlterTableStmt *>(statement);
   ListCell *cell;
-  foreach (cell, statement->cmds) {
+  foreach (cell, alter->cmds) {
     if (!IsRowSecurity(lfirst_node(AlterTableCmd, cell)->subtype)) continue;
-    const Oid table = RangeVarGetRelid(statement->relation, NoLock, true);
+    LockOver(alter->relation, Parts::kAll);
+    const Oid table = RangeVarGetRelid(alter->relation, NoLock, true);
     if (!OidIsValid(table) || get_rel_relkind(table) != RELKIND_RELATION) return;
     // The lock that these changes take anyway: the name means the same when it is done.
     if (!TsextOwnsRelation(table, GetUserId())) return;

@@ -151,10 +151,8 @@ bool RunAlter(Utility utility) {
 void RunStatement(Utility utility) {
   Node *statement = utility.Parsed();
   const DropBehavior behavior = BehaviorOf(statement);
-  if (IsA(statement, AlterTableStmt)) {
-    GuardOptions(reinterpret_cast<AlterTableStmt *>(statement));
-    NoteRowSecurity(reinterpret_cast<AlterTableStmt *>(statement));
-  }
+  if (IsA(statement, AlterTableStmt)) GuardOptions(reinterpret_cast<AlterTableStmt *>(statement));
+  PrepareRowSecurity(statement);
   if (IsA(statement, CreateTableAsStmt)) {
     if (RunCreate(&utility)) return;
     utility.Run();
